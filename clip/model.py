@@ -1,0 +1,367 @@
+"""CLIP in OpenAI's layout: module and state-dict names are theirs, prompts are arguments of the encoders.
+
+Reference: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021.
+
+Notation used for shapes:
+    B images or texts, L tokens, d model width, h heads, e width of the joint embedding,
+    n prompts per layer, C classes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clip.class_text import ClassText, encode_class_text
+from clip.prompts import Prompts
+
+HEAD_WIDTH = 64  # every published CLIP has attention heads of this width
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation computed in float32 whatever the dtype of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the GELU approximation that OpenAI's weights were trained with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class ResidualAttentionBlock(nn.Module):
+    """Pre-norm transformer layer. ``forward`` takes OpenAI's (L, B, d) order; everything inside is batch first."""
+
+    def __init__(self, d_model: int, n_head: int, causal: bool = False):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(d_model, n_head)
+        self.ln_1 = LayerNorm(d_model)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                c_fc=nn.Linear(d_model, 4 * d_model),
+                gelu=QuickGELU(),
+                c_proj=nn.Linear(4 * d_model, d_model),
+            )
+        )
+        self.ln_2 = LayerNorm(d_model)
+        self.causal = causal
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(L, B, d) -> (L, B, d)."""
+        return self.encode(x.transpose(0, 1)).transpose(0, 1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, L, d) -> (B, L, d)."""
+        query, key, value = self.query_key_value(x)  # each (B, h, L, d/h)
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        return self.residual(x, attended.transpose(1, 2).flatten(2))
+
+    def query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, L, d) -> three tensors (B, h, L, d/h)."""
+        qkv = F.linear(self.ln_1(x), self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, L, 3d)
+        qkv = qkv.unflatten(-1, (3, self.attn.num_heads, -1))  # (B, L, 3, h, d/h)
+        return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def residual(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Both residual branches, given the concatenated heads ``attended`` of x's own shape (B, L, d)."""
+        x = x + self.attn.out_proj(attended)
+        return x + self.mlp(self.ln_2(x))
+
+
+class Transformer(nn.Module):
+    """A stack of residual attention blocks; ``forward`` takes OpenAI's (L, B, d) order."""
+
+    def __init__(self, width: int, layers: int, heads: int, causal: bool = False):
+        super().__init__()
+        self.width = width
+        self.layers = layers
+        self.resblocks = nn.Sequential(*[ResidualAttentionBlock(width, heads, causal) for _ in range(layers)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.resblocks(x)
+
+
+class VisionTransformer(nn.Module):
+    """ViT image encoder; the feature is the class token's."""
+
+    def __init__(self, input_resolution: int, patch_size: int, width: int, layers: int, heads: int, output_dim: int):
+        super().__init__()
+        self.input_resolution = input_resolution
+        self.output_dim = output_dim
+        self.conv1 = nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size, bias=False)
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.positional_embedding = nn.Parameter(torch.empty((input_resolution // patch_size) ** 2 + 1, width))
+        self.ln_pre = LayerNorm(width)
+        self.transformer = Transformer(width, layers, heads)
+        self.ln_post = LayerNorm(width)
+        self.proj = nn.Parameter(torch.empty(width, output_dim))
+
+    def forward(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
+        """Encode images.
+
+        Args:
+            images: (B, 3, input_resolution, input_resolution), normalised.
+            prompts: ``visual`` and ``visual_deep`` are used.
+
+        Returns:
+            (B, output_dim), not normalised.
+        """
+        prompts = prompts or Prompts()
+        x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d)
+        x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)  # (B, 1 + patches, d)
+        x = x + self.positional_embedding.to(x.dtype)
+        if prompts.visual is not None:
+            x = torch.cat([x, prompts.visual.to(x.dtype).expand(len(x), -1, -1)], dim=1)  # (B, 1 + patches + n, d)
+        x = self.ln_pre(x)
+        deep = () if prompts.visual_deep is None else prompts.visual_deep.to(x.dtype)
+        for i, block in enumerate(self.transformer.resblocks):
+            if 1 <= i <= len(deep):
+                fresh = deep[i - 1]
+                x = torch.cat([x[:, : -len(fresh)], fresh.expand(len(x), -1, -1)], dim=1)
+            x = block.encode(x)
+        return self.ln_post(x[:, 0]) @ self.proj
+
+
+class Bottleneck(nn.Module):
+    """ResNet bottleneck whose stride is an average pooling, before the last convolution and in the shortcut."""
+
+    expansion = 4
+
+    def __init__(self, inplanes: int, planes: int, stride: int = 1):
+        super().__init__()
+        outplanes = planes * self.expansion
+        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.avgpool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+        self.conv3 = nn.Conv2d(planes, outplanes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outplanes)
+        self.downsample = None
+        if stride > 1 or inplanes != outplanes:
+            shortcut = {"0": nn.Conv2d(inplanes, outplanes, 1, bias=False), "1": nn.BatchNorm2d(outplanes)}
+            # the pooling holds no tensors and is named so that "0" and "1" stay the checkpoint's names
+            self.downsample = nn.Sequential(OrderedDict({"-1": nn.AvgPool2d(stride), **shortcut}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(self.avgpool(x)))
+        return F.relu(x + shortcut)
+
+
+class AttentionPool2d(nn.Module):
+    """Pools a feature map by attention, with the map's mean as the only query."""
+
+    def __init__(self, spacial_dim: int, embed_dim: int, num_heads: int, output_dim: int):
+        super().__init__()
+        self.positional_embedding = nn.Parameter(torch.empty(spacial_dim**2 + 1, embed_dim))
+        self.q_proj = nn.Linear(embed_dim, embed_dim)
+        self.k_proj = nn.Linear(embed_dim, embed_dim)
+        self.v_proj = nn.Linear(embed_dim, embed_dim)
+        self.c_proj = nn.Linear(embed_dim, output_dim)
+        self.num_heads = num_heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, d, H, W) -> (B, output_dim)."""
+        x = x.flatten(2).transpose(1, 2)  # (B, HW, d)
+        x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)  # (B, 1 + HW, d)
+        x = x + self.positional_embedding.to(x.dtype)
+
+        def heads(projected: Tensor) -> Tensor:
+            return projected.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, L, d/h)
+
+        pooled = F.scaled_dot_product_attention(
+            heads(self.q_proj(x[:, :1])), heads(self.k_proj(x)), heads(self.v_proj(x))
+        )  # (B, h, 1, d/h)
+        return self.c_proj(pooled.flatten(1))
+
+
+class ModifiedResNet(nn.Module):
+    """CLIP's ResNet: three-convolution stem, anti-aliased strides, attention pooling."""
+
+    def __init__(self, layers: tuple[int, ...], output_dim: int, heads: int, input_resolution: int, width: int):
+        super().__init__()
+        self.input_resolution = input_resolution
+        self.output_dim = output_dim
+        self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width // 2)
+        self.conv2 = nn.Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width // 2)
+        self.conv3 = nn.Conv2d(width // 2, width, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.avgpool = nn.AvgPool2d(2)
+        inplanes = width
+        for stage, blocks in enumerate(layers):
+            planes = width * 2**stage
+            stride = 1 if stage == 0 else 2
+            outplanes = planes * Bottleneck.expansion
+            stack = [Bottleneck(inplanes, planes, stride)]
+            stack += [Bottleneck(outplanes, planes) for _ in range(1, blocks)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*stack))
+            inplanes = outplanes
+        self.attnpool = AttentionPool2d(input_resolution // 32, inplanes, heads, output_dim)
+
+    def forward(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
+        """(B, 3, input_resolution, input_resolution) -> (B, output_dim), not normalised.
+
+        Raises:
+            ValueError: visual prompts were given; a ResNet has no token sequence to hold them.
+        """
+        if prompts is not None and prompts.visual is not None:
+            raise ValueError("visual prompts need a ViT image encoder; this backbone is a ResNet")
+        x = images.to(self.conv1.weight.dtype)
+        for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
+            x = F.relu(norm(conv(x)))
+        x = self.avgpool(x)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.attnpool(x)
+
+
+class CLIP(nn.Module):
+    """Image and text encoder with a joint embedding. Parameters hold no values until a state dict is loaded."""
+
+    def __init__(
+        self,
+        embed_dim: int,
+        image_resolution: int,
+        vision_layers: int | tuple[int, ...],
+        vision_width: int,
+        vision_patch_size: int | None,
+        context_length: int,
+        vocab_size: int,
+        transformer_width: int,
+        transformer_heads: int,
+        transformer_layers: int,
+    ):
+        super().__init__()
+        self.context_length = context_length
+        self.vocab_size = vocab_size
+        if isinstance(vision_layers, tuple):
+            heads = vision_width * 32 // HEAD_WIDTH
+            self.visual = ModifiedResNet(vision_layers, embed_dim, heads, image_resolution, vision_width)
+        else:
+            heads = max(1, vision_width // HEAD_WIDTH)
+            self.visual = VisionTransformer(
+                image_resolution, vision_patch_size, vision_width, vision_layers, heads, embed_dim
+            )
+        self.transformer = Transformer(transformer_width, transformer_layers, transformer_heads, causal=True)
+        # from_pretrained skips the random initialisation, which costs most of a second on the meta device
+        self.token_embedding = nn.Embedding.from_pretrained(torch.empty(vocab_size, transformer_width), freeze=False)
+        self.positional_embedding = nn.Parameter(torch.empty(context_length, transformer_width))
+        self.ln_final = LayerNorm(transformer_width)
+        self.text_projection = nn.Parameter(torch.empty(transformer_width, embed_dim))
+        self.logit_scale = nn.Parameter(torch.empty([]))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype the encoders compute in."""
+        return self.visual.conv1.weight.dtype
+
+    def encode_image(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
+        """(B, 3, H, W) -> (B, e) features, not normalised."""
+        return self.visual(images.to(self.dtype), prompts)
+
+    def encode_text(self, text: Tensor | ClassText, prompts: Prompts | None = None) -> Tensor:
+        """Encode token ids or class prompts.
+
+        Args:
+            text: (B, context_length) token ids, or the prepared token layout of all classes.
+            prompts: ``text`` and ``text_deep`` are used; they need a `ClassText` with room for them.
+
+        Returns:
+            (B, e) or (C, e) features, not normalised; (B, C, e) where ``prompts.text`` differs per image.
+        """
+        if not isinstance(text, ClassText):
+            text = ClassText(text).to(text.device)
+        return encode_class_text(self, text, prompts or Prompts())
+
+    def forward(self, images: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine logits of every image with every text: (B_image, B_text) and its transpose."""
+        image_features = F.normalize(self.encode_image(images), dim=-1)
+        text_features = F.normalize(self.encode_text(text), dim=-1)
+        logits = self.logit_scale.exp() * image_features @ text_features.t()
+        return logits, logits.t()
+
+
+def architecture(state_dict: dict[str, Tensor]) -> dict:
+    """Constructor arguments of `CLIP`, read from the tensors of a checkpoint.
+
+    Raises:
+        KeyError: a tensor that every CLIP has is missing; its argument is the tensor's name.
+    """
+
+    def count(prefix: str) -> int:
+        depth = prefix.count(".")
+        return len({key.split(".")[depth] for key in state_dict if key.startswith(prefix)})
+
+    if "visual.proj" in state_dict:
+        vision_width, _, patch_size, _ = state_dict["visual.conv1.weight"].shape
+        grid = round((len(state_dict["visual.positional_embedding"]) - 1) ** 0.5)
+        vision_layers, image_resolution = count("visual.transformer.resblocks."), patch_size * grid
+    else:
+        vision_width, patch_size = state_dict["visual.layer1.0.conv1.weight"].shape[0], None
+        grid = round((len(state_dict["visual.attnpool.positional_embedding"]) - 1) ** 0.5)
+        vision_layers, image_resolution = tuple(count(f"visual.layer{stage}.") for stage in (1, 2, 3, 4)), grid * 32
+    transformer_width = len(state_dict["ln_final.weight"])
+    return {
+        "embed_dim": state_dict["text_projection"].shape[1],
+        "image_resolution": image_resolution,
+        "vision_layers": vision_layers,
+        "vision_width": vision_width,
+        "vision_patch_size": patch_size,
+        "context_length": len(state_dict["positional_embedding"]),
+        "vocab_size": len(state_dict["token_embedding.weight"]),
+        "transformer_width": transformer_width,
+        "transformer_heads": max(1, transformer_width // HEAD_WIDTH),
+        "transformer_layers": count("transformer.resblocks."),
+    }
+
+
+def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> None:
+    """Cast in place what the encoders multiply with; norms and embeddings keep float32, as OpenAI's do."""
+
+    def cast(module: nn.Module) -> None:
+        tensors = []
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+            tensors = [module.weight, module.bias]
+        elif isinstance(module, nn.MultiheadAttention):
+            tensors = [module.in_proj_weight, module.in_proj_bias]
+        elif isinstance(module, VisionTransformer):
+            tensors = [module.proj]
+        elif isinstance(module, CLIP):
+            tensors = [module.text_projection]
+        for tensor in tensors:
+            if tensor is not None:
+                tensor.data = tensor.data.to(dtype)
+
+    model.apply(cast)
+
+
+def build_model(state_dict: dict[str, Tensor]) -> CLIP:
+    """CLIP with the architecture, weights and precision of a checkpoint, in evaluation mode.
+
+    A float16 checkpoint gives a model that computes in float16, a float32 one in float32; ``.float()`` makes any
+    of them float32.
+
+    Raises:
+        KeyError: ``state_dict`` is not a CLIP's (see `architecture`).
+        RuntimeError: further tensors are missing, unknown or of the wrong shape.
+    """
+    sizes = ("input_resolution", "context_length", "vocab_size")  # numbers that OpenAI's archives hold as tensors
+    tensors = {key: value for key, value in state_dict.items() if key not in sizes}
+    with torch.device("meta"):  # no memory and no random initialisation: every tensor comes from the checkpoint
+        model = CLIP(**architecture(tensors))
+        convert_weights(model, tensors["visual.conv1.weight"].dtype)
+    for key, placeholder in model.state_dict().items():
+        if key in tensors:
+            tensors[key] = tensors[key].to(placeholder.dtype)
+    model.load_state_dict(tensors, assign=True)
+    return model.eval()

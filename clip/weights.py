@@ -1,0 +1,203 @@
+"""One door to CLIP's weights: a local checkpoint, the one in this repository, or OpenAI's, fetched once and verified.
+
+Local files may be OpenAI's TorchScript archives, state dicts by `torch.save` (also wrapped as
+``{"state_dict": ...}`` with names that begin with "module."), or .safetensors; float16 or float32. Names and shapes
+are OpenAI's. Weights trained with another activation than QuickGELU look the same in a file but give other features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import pickle
+import textwrap
+import urllib.request
+import uuid
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from clip.model import CLIP, build_model
+from user_error import UserError, did_you_mean
+
+TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tiny", "tiny_clip.pt")
+
+_OPENAI = "https://openaipublic.azureedge.net/clip/models"
+# Name -> where its checkpoint is. In a URL the folder is the file's SHA-256.
+MODELS = {
+    "RN50": f"{_OPENAI}/afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt",
+    "RN101": f"{_OPENAI}/8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599/RN101.pt",
+    "RN50x4": f"{_OPENAI}/7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd/RN50x4.pt",
+    "RN50x16": f"{_OPENAI}/52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa/RN50x16.pt",
+    "RN50x64": f"{_OPENAI}/be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c/RN50x64.pt",
+    "ViT-B/32": f"{_OPENAI}/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+    "ViT-B/16": f"{_OPENAI}/5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt",
+    "ViT-L/14": f"{_OPENAI}/b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
+    "ViT-L/14@336px": f"{_OPENAI}/3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02/ViT-L-14-336px.pt",
+    "tiny": TINY,
+}
+
+_CHUNK = 1 << 20  # bytes read at a time
+_TIMEOUT = 30  # seconds without a byte before a download is given up
+
+
+def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
+    """CLIP on the CPU, in the precision of its checkpoint and in evaluation mode; arguments as `load_state_dict`.
+
+    Raises:
+        UserError: as `load_state_dict`, or the tensors are not those of a CLIP.
+    """
+    state_dict = load_state_dict(name, path, cache)
+    try:
+        return build_model(state_dict)
+    except KeyError as error:
+        reason = f"tensor {error.args[0]} is missing"
+    except RuntimeError as error:  # a heading, then the names of all tensors that do not fit
+        reason = textwrap.shorten(str(error).partition("\n")[2] or str(error), 160, placeholder=" ...")
+    except (ValueError, IndexError, TypeError, AssertionError):
+        reason = "its tensors have other shapes than a CLIP's"
+    raise UserError(f"{path or name} does not hold a CLIP in OpenAI's layout: {reason}")
+
+
+def load_state_dict(name: str = "", path: str = "", cache: str | None = None) -> dict[str, Tensor]:
+    """Tensors of a checkpoint, on the CPU, as they are stored.
+
+    Args:
+        name: a key of `MODELS` (MODEL.BACKBONE.NAME); not looked at where ``path`` is given.
+        path: a local checkpoint (MODEL.BACKBONE.PATH).
+        cache: folder for downloads; default `cache_folder`.
+
+    Raises:
+        UserError: unknown name, missing file, failed download, or a file that is not a state dict.
+    """
+    file = _find(name, path, cache)
+    try:
+        content = _read(file)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{file} is damaged, or holds more than tensors, which is never loaded: "
+            "save it with torch.save(model.state_dict(), ...)"
+        ) from error
+    except Exception as error:  # the readers fail in many ways on a file that is not theirs
+        raise UserError(f"{file} is not a checkpoint, or an incomplete one") from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise UserError(f"{file} is not a state dict: save one with torch.save(model.state_dict(), ...)")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _find(name: str, path: str, cache: str | None) -> str:
+    """The file that ``name`` or ``path`` stands for, downloaded where needed."""
+    if path:
+        file = os.path.expanduser(path)
+        if not os.path.isfile(file):
+            raise UserError(f"no checkpoint at {path}: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
+        return file
+    if name not in MODELS:
+        raise UserError(
+            f'unknown MODEL.BACKBONE.NAME "{name}"{did_you_mean(name, MODELS)}: choose one of {", ".join(MODELS)}, '
+            "or set MODEL.BACKBONE.PATH to a checkpoint"
+        )
+    return download(MODELS[name], cache)
+
+
+def cache_folder() -> str:
+    """Where downloads are kept: $CLIP_CACHE, or ~/.cache/clip, which OpenAI's package uses as well."""
+    return os.environ.get("CLIP_CACHE") or os.path.expanduser("~/.cache/clip")
+
+
+def download(url: str, folder: str | None = None) -> str:
+    """Local path of a checkpoint of `MODELS`, fetched only where no intact copy is in ``folder``.
+
+    Raises:
+        UserError: no network, or the file is not the one that the URL's SHA-256 promises.
+    """
+    if url == TINY:
+        if not os.path.isfile(TINY):
+            raise UserError(f"{TINY} is missing: restore it from the repository")
+        return TINY
+    file = os.path.join(folder or cache_folder(), os.path.basename(url))
+    sha256 = url.split("/")[-2]
+    if os.path.isfile(file):
+        if _sha256(file) == sha256:
+            return file
+        print(f"{file} is incomplete or altered, so it is fetched again")
+    _fetch(url, file, sha256)
+    return file
+
+
+def _fetch(url: str, file: str, sha256: str, scheme: str = "https") -> None:
+    """Download ``url`` to ``file``, which appears only once it is complete and verified; tests pass another scheme."""
+    partial = f"{file}.{uuid.uuid4().hex}.part"  # several runs may be fetching the same file
+    advice = f"fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it"
+    print(f"Downloading {url} to {file}")
+    digest = hashlib.sha256()
+    try:
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with open(partial, "wb") as target:
+            for chunk in _stream(url, scheme):
+                digest.update(chunk)
+                target.write(chunk)
+            target.flush()
+            os.fsync(target.fileno())
+        if digest.hexdigest() != sha256:
+            raise UserError(f"{url} came incomplete or altered (SHA-256 {digest.hexdigest()}): try again, or {advice}")
+        os.replace(partial, file)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}): {advice}") from error
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
+
+
+def _stream(url: str, scheme: str) -> Iterator[bytes]:
+    _require(scheme, url)
+    with urllib.request.urlopen(url, timeout=_TIMEOUT) as source:
+        _require(scheme, source.url)  # where redirections led
+        size = int(source.headers.get("Content-Length") or 0) or None
+        # disable=None: no bar where standard error is not a terminal
+        with tqdm(total=size, desc=os.path.basename(url), unit="B", unit_scale=True, disable=None) as progress:
+            while chunk := source.read(_CHUNK):
+                progress.update(len(chunk))
+                yield chunk
+
+
+def _require(scheme: str, url: str) -> None:
+    if urlsplit(url).scheme != scheme:
+        raise OSError(f"{url} is not {scheme}")
+
+
+def _sha256(file: str) -> str:
+    digest = hashlib.sha256()
+    with open(file, "rb") as source:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _read(file: str) -> object:
+    """What a checkpoint holds. Only tensors and plain containers are ever unpickled."""
+    if file.endswith(".safetensors"):
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    if not zipfile.is_zipfile(file):  # torch.save before PyTorch 1.6, which cannot be mapped into memory
+        return torch.load(file, map_location="cpu", weights_only=True)
+    with zipfile.ZipFile(file) as archive:
+        is_torchscript = any(os.path.basename(entry) == "constants.pkl" for entry in archive.namelist())
+    if not is_torchscript:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, but OpenAI's files need its reader
+        return torch.jit.load(file, map_location="cpu").state_dict()

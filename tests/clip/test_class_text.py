@@ -1,0 +1,116 @@
+"""The prefix-sharing text encoder against the plain 77-token pass, and what it does not compute."""
+
+import pytest
+import torch
+
+import clip
+from bench import plain_clip
+from clip.class_text import ClassText
+from clip.prompts import Prompts
+from tests.seeded_weights import seeded_state_dict, seeded_tensor
+
+NAMES = ["dog", "a very long name of a very rare bird", "cat", "zebra crossing"]
+N, D = 5, 64
+
+
+@pytest.fixture(scope="module")
+def state():
+    return seeded_state_dict("vit")
+
+
+@pytest.fixture(scope="module")
+def model(state):
+    return clip.build_model(dict(state)).requires_grad_(False)
+
+
+def tokens_with_room(n=N):
+    return clip.tokenize([" ".join(["X"] * n) + f" {name}." for name in NAMES])
+
+
+def plain(state, tokens, context=None, deep=None):
+    tokens = tokens.long()
+    embedded = state["token_embedding.weight"][tokens]
+    if context is not None:
+        n = context.shape[-2]
+        context = context if context.dim() == 3 else context.expand(len(tokens), -1, -1)
+        embedded = torch.cat([embedded[:, :1], context, embedded[:, 1 + n :]], dim=1)
+    return plain_clip.text_features(state, embedded, tokens.argmax(-1), deep)
+
+
+def test_texts_of_any_kind(model, state):
+    tokens = clip.tokenize(["a photo of a dog.", "a photo of a dog", "an owl", "", "a photo of a dog. and a cat"])
+    torch.testing.assert_close(model.encode_text(tokens), plain(state, tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_one_text(model, state):
+    tokens = clip.tokenize("a photo of a dog.")
+    torch.testing.assert_close(model.encode_text(tokens), plain(state, tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_a_template_is_encoded_once(model):
+    text = ClassText(clip.tokenize([f"a photo of a {name}." for name in NAMES]))
+    assert text.prefix_length == 5  # SOS a photo of a
+    assert len(text.own) == sum(len(clip.simple_tokenizer.SimpleTokenizer().encode(f"{name}.")) + 1 for name in NAMES)
+
+
+def test_shared_context_with_deep_prompts(model, state):
+    context, deep = seeded_tensor((N, D), 1, 0.1), seeded_tensor((2, N, D), 2, 0.5)
+    got = model.encode_text(ClassText(tokens_with_room(), N), Prompts(text=context, text_deep=deep))
+    torch.testing.assert_close(got, plain(state, tokens_with_room(), context, deep), rtol=1e-4, atol=1e-5)
+
+
+def test_context_per_class(model, state):
+    context = seeded_tensor((len(NAMES), N, D), 1, 0.1)
+    text = ClassText(tokens_with_room(), N, class_specific=True)
+    assert text.prefix_length == 1
+    got = model.encode_text(text, Prompts(text=context))
+    torch.testing.assert_close(got, plain(state, tokens_with_room(), context), rtol=1e-4, atol=1e-5)
+
+
+def test_context_per_image(model, state):
+    context = seeded_tensor((3, 1, N, D), 1, 0.1)
+    got = model.encode_text(ClassText(tokens_with_room(), N), Prompts(text=context))
+    wanted = torch.stack([plain(state, tokens_with_room(), one[0]) for one in context])
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_all_prompts_equal_the_plain_pass(model, state):
+    prompts = [seeded_tensor((N, D), 1, 0.1).requires_grad_(), seeded_tensor((2, N, D), 2, 0.5).requires_grad_()]
+    weights = seeded_tensor((len(NAMES), 32), 3, 1.0)
+    got = model.encode_text(ClassText(tokens_with_room(), N), Prompts(text=prompts[0], text_deep=prompts[1]))
+    wanted = plain(state, tokens_with_room(), *prompts)
+    ours = torch.autograd.grad((got * weights).sum(), prompts)
+    plains = torch.autograd.grad((wanted * weights).sum(), prompts)
+    for a, b in zip(ours, plains, strict=True):
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max()
+
+
+def test_the_feature_ignores_the_other_classes(model):
+    context = Prompts(text=seeded_tensor((N, D), 1, 0.1))
+    together = model.encode_text(ClassText(tokens_with_room(), N), context)
+    alone = model.encode_text(ClassText(tokens_with_room()[2:3], N), context)
+    torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_stays_near_float32(model, state):
+    half = clip.build_model({key: value.bfloat16() if key != "logit_scale" else value for key, value in state.items()})
+    context = Prompts(text=seeded_tensor((N, D), 1, 0.1))
+    got = half.encode_text(ClassText(tokens_with_room(), N), context)
+    assert got.dtype == torch.bfloat16
+    cosine = torch.cosine_similarity(got.float(), model.encode_text(ClassText(tokens_with_room(), N), context))
+    assert cosine.min() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("text", "prompts"),
+    [
+        ({"n_ctx": N}, Prompts()),
+        ({"n_ctx": N}, Prompts(text=torch.zeros(N + 1, D))),
+        ({"n_ctx": N}, Prompts(text=torch.zeros(len(NAMES), N, D))),
+        ({"n_ctx": N, "class_specific": True}, Prompts(text=torch.zeros(len(NAMES) + 1, N, D))),
+        ({"n_ctx": N}, Prompts(text=torch.zeros(N, D), text_deep=torch.zeros(1, N - 1, D))),
+    ],
+)
+def test_prompts_that_do_not_fit_the_layout_are_refused(model, text, prompts):
+    with pytest.raises(ValueError):
+        model.encode_text(ClassText(tokens_with_room(), **text), prompts)
