@@ -1,0 +1,19 @@
+"""The datasets: importing this package registers every dataset file in this folder.
+
+A new dataset is a new file here that decorates its class with `@DATASET_REGISTRY.register()`; nothing else is edited.
+"""
+
+import importlib
+import pkgutil
+
+__all__ = ["add_config"]
+
+
+def add_config(cfg) -> None:
+    """Add the configuration keys that only the datasets read, with their defaults, to a yacs `cfg`."""
+    cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # "all", "base" (first half of the classes) or "new" (second half)
+    cfg.DATASET.DIR = ""  # ImageFolder: the folder with the images, under DATASET.ROOT or absolute
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,123 @@
+"""One drawn image from one description: subject, colours, texture, deformation and degradation.
+
+Everything random comes from a `numpy.random.RandomState`, whose streams are the same in every NumPy version.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from datasets.drawn.description import COLOURS, GLYPHS, Deformation, Degradation, Description, RandomState
+from datasets.drawn.shapes import PATTERNS, SHAPES
+
+SIDE = 32  # pixels
+SUPERSAMPLE = 2  # samples per pixel and direction
+
+
+@lru_cache(maxsize=1)
+def glyph_atlas() -> np.ndarray:
+    """(fonts, glyphs, 32, 32) coverage in 0..1."""
+    with np.load(Path(__file__).with_name("atlas.npz"), allow_pickle=False) as stored:
+        return stored["atlas"].astype(np.float32) / 255
+
+
+@lru_cache(maxsize=1)
+def _sample_points() -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates in [-1, 1] of all samples: x to the right, y downwards."""
+    samples = SIDE * SUPERSAMPLE
+    axis = (np.arange(samples) + 0.5) / samples * 2 - 1
+    return np.meshgrid(axis, axis)
+
+
+def draw(rng: RandomState, what: Description, shape: Deformation, finish: Degradation) -> np.ndarray:
+    """Draw one image.
+
+    Returns:
+        (SIDE, SIDE, 3) uint8 RGB.
+    """
+    x, y = _deform(rng, what.size, shape)
+    cover = _coverage(rng, what, shape, x, y)  # (samples, samples) in 0..1
+    if what.sketched:
+        picture = _sketch(rng, cover)
+    else:
+        ink, ground = (_jitter(rng, COLOURS[name]) for name in (what.colour, what.background))
+        if what.kind != "pattern" and what.texture != "plain":
+            turned = _turn(x, y, rng.uniform(0, np.pi))
+            cells = PATTERNS[what.texture](*(t * rng.uniform(1.6, 2.6) + rng.uniform(0, 5) for t in turned))
+            accent = 0.35 * ink if ink.mean() > 0.4 else 0.45 + 0.55 * ink
+            ink = ink + cells[..., None] * (accent - ink)
+        picture = ground + cover[..., None] * (ink - ground)  # (samples, samples, 3)
+    picture = picture.reshape(SIDE, SUPERSAMPLE, SIDE, SUPERSAMPLE, 3).mean(axis=(1, 3))
+    return (255 * np.clip(_degrade(rng, picture, finish), 0, 1) + 0.5).astype(np.uint8)
+
+
+def _turn(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    return x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
+
+
+def _deform(rng: RandomState, size: float, shape: Deformation) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of the samples in the subject's own frame, where it fills [-1, 1]."""
+    x, y = _sample_points()
+    if shape.wobble:
+        for _ in range(2):
+            (fx, fy), phase = rng.uniform(-1.6, 1.6, 2), rng.uniform(0, 2 * np.pi)
+            wave = shape.wobble * np.sin(np.pi * (fx * x + fy * y) + phase)
+            turn = rng.uniform(0, 2 * np.pi)
+            x, y = x + wave * np.cos(turn), y + wave * np.sin(turn)
+    x, y = x - rng.uniform(-1, 1) * shape.shift, y - rng.uniform(-1, 1) * shape.shift
+    x, y = _turn(x, y, np.deg2rad(rng.uniform(-1, 1) * shape.rotation))
+    x = x + rng.uniform(-1, 1) * shape.shear * y
+    stretch = rng.uniform(1 - shape.stretch, 1 + shape.stretch)
+    return x / (size * stretch), y * stretch / size
+
+
+def _coverage(rng: RandomState, what: Description, shape: Deformation, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if what.kind == "shape":
+        return SHAPES[what.name](x, y).astype(np.float64)
+    if what.kind == "glyph":
+        bitmap = glyph_atlas()[what.font, GLYPHS.index(what.name)]
+        rows_and_columns = [(t + 1) / 2 * len(bitmap) - 0.5 for t in (y, x)]
+        coverage = ndimage.map_coordinates(bitmap, rows_and_columns, order=1)
+        threshold = 0.5 + rng.uniform(-1, 1) * shape.weight
+        return np.clip(2.5 * (coverage - threshold) + 0.5, 0, 1)
+    periods = rng.uniform(1.6, 2.6)
+    x, y = x * periods * what.size + rng.uniform(0, 9), y * periods * what.size + rng.uniform(0, 9)
+    if what.name in ("striped", "gradient"):
+        x, y = _turn(x, y, rng.uniform(0, np.pi))
+    return PATTERNS[what.name](x, y)
+
+
+def _sketch(rng: RandomState, cover: np.ndarray) -> np.ndarray:
+    """A pencil outline of the subject on paper, (samples, samples, 3)."""
+    width = rng.choice([3, 5])
+    line = ndimage.maximum_filter(cover, width) - ndimage.minimum_filter(cover, width)
+    paper, pencil = rng.uniform(0.82, 1.0), rng.uniform(0.05, 0.4)
+    return np.repeat((paper + line * (pencil - paper))[..., None], 3, axis=2)
+
+
+def _jitter(rng: RandomState, colour: tuple[float, float, float]) -> np.ndarray:
+    return np.clip(np.array(colour) + rng.uniform(-0.07, 0.07, 3), 0, 1)
+
+
+def _degrade(rng: RandomState, picture: np.ndarray, finish: Degradation) -> np.ndarray:
+    """Apply the changes of the finished picture, (SIDE, SIDE, 3) in 0..1."""
+    if finish.coarse and rng.uniform() < finish.coarse:
+        side = rng.randint(8, 15)
+        rows = (np.arange(SIDE) * side // SIDE).astype(int)
+        blocks = ndimage.zoom(
+            ndimage.uniform_filter(picture, (SIDE / side, SIDE / side, 0)), (side / SIDE,) * 2 + (1,), order=1
+        )
+        picture = ndimage.uniform_filter(blocks[rows][:, rows], (3, 3, 0))
+    if finish.blur:
+        picture = ndimage.gaussian_filter(picture, (*[rng.uniform(0, finish.blur)] * 2, 0))
+    if finish.contrast:
+        picture = picture.mean() + (1 - rng.uniform(0, finish.contrast)) * (picture - picture.mean())
+    if finish.cast:
+        picture = picture * (1 - rng.uniform(0, finish.cast, 3))
+    if finish.noise:
+        picture = picture + rng.normal(0, 1, picture.shape) * rng.uniform(0, finish.noise)
+    return picture

@@ -1,0 +1,23 @@
+"""Twenty surface patterns on worn, stained material; the classes are adjectives, as in the textures of DTD."""
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from .drawn.dataset import DrawnDataset
+from .drawn.description import COLOURS, Deformation, Degradation, Description, RandomState
+from .drawn.shapes import PATTERNS
+
+
+@DATASET_REGISTRY.register()
+class Patterns(DrawnDataset):
+    """Full-frame patterns, stretched and faded."""
+
+    dataset_dir = "patterns"
+    template = "a photo of a {} pattern."
+    names = tuple(PATTERNS)
+    seed = 31
+    deformation = Deformation(rotation=30, shear=0.3, stretch=0.3, wobble=0.12)
+    degradation = Degradation(noise=0.35, blur=0.8, contrast=0.5)
+
+    def describe(self, rng: RandomState, name: str) -> Description:
+        colour, background = rng.choice(list(COLOURS), 2, replace=False)
+        return Description("pattern", name, colour, background, size=rng.uniform(0.5, 1.0))

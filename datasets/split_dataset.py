@@ -1,0 +1,103 @@
+"""What all datasets share: find the folder, get the split, draw the few shots, choose the classes."""
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+
+from dassl.data.datasets import DatasetBase, Datum
+from dassl.utils import UserError
+
+from .splits import (
+    Split,
+    check_split,
+    read_split,
+    sample_few_shot,
+    split_class_folders,
+    split_hash,
+    subsample_classes,
+    write_split,
+)
+
+COOP_SPLITS = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
+
+
+class SplitDataset(DatasetBase):
+    """A dataset under `cfg.DATASET.ROOT`; a subclass states what differs.
+
+    The steps come in the order of CoOp's dataset files, because the order decides which images are drawn: the split,
+    then few shots of all classes (`DATASET.NUM_SHOTS`, `SEED`), then the base or new classes
+    (`DATASET.SUBSAMPLE_CLASSES`).
+
+    Attributes of an instance: `dataset_dir`, `image_dir`, `split_path` (absolute paths), `split_hash`.
+    """
+
+    dataset_dir = ""  # the dataset's folder under the data root
+    image_subdir = "images"  # its folder with one folder of images per class
+    split_file = ""  # name of its split file
+    layout = ""  # what has to be under the data root, for the message about a missing folder
+    source = ""  # where the data come from
+    ignored_folders: tuple[str, ...] = ()  # folders in `image_subdir` that are not classes
+    new_names: dict[str, str] = {}  # folder name: class name, where they differ
+
+    def __init__(self, cfg):
+        self.locate(cfg)
+        self.prepare()
+        train, val, test = self.load_split()
+        check_split((train, val, test), type(self).__name__)
+        train, val = self.few_shot(train, val, cfg.DATASET.NUM_SHOTS, cfg.SEED)
+        train, val, test = subsample_classes((train, val, test), cfg.DATASET.SUBSAMPLE_CLASSES)
+        if not test:
+            raise UserError(f"{type(self).__name__}: the chosen classes have no test images: add some")
+        super().__init__(train_x=train, val=val, test=test)
+
+    @cached_property
+    def split_hash(self) -> str:
+        """SHA-256 over the images, labels and class names that this run uses."""
+        return split_hash((self.train_x, self.val, self.test), self.image_dir)
+
+    def locate(self, cfg) -> None:
+        """Set `dataset_dir`, `image_dir` and `split_path`."""
+        root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
+        self.dataset_dir = os.path.join(root, self.dataset_dir)
+        self.image_dir = os.path.join(self.dataset_dir, self.image_subdir)
+        self.split_path = os.path.join(self.dataset_dir, self.split_file)
+
+    def prepare(self) -> None:
+        """Make sure that the data are there."""
+        self.require(self.image_dir)
+
+    def require(self, path: str) -> None:
+        """Raise a UserError with the expected layout unless `path` exists."""
+        if not os.path.exists(path):
+            raise UserError(
+                f"{type(self).__name__}: {path} is missing; expected under the data root (--root): {self.layout}; "
+                f"official source: {self.source}"
+            )
+
+    def load_split(self) -> Split:
+        """Return (train, val, test), all classes, all images."""
+        return self.read_or_build(
+            lambda: split_class_folders(self.image_dir, ignored=self.ignored_folders, new_names=self.new_names)
+        )
+
+    def few_shot(self, train: list[Datum], val: list[Datum], shots: int, seed: int) -> tuple[list[Datum], list[Datum]]:
+        """Return the few-shot train and val lists."""
+        return sample_few_shot(train, val, shots, seed)
+
+    def read_or_build(self, build: Callable[[], Split]) -> Split:
+        """Read the split file; where there is none, build the split and save it for the next run."""
+        if os.path.exists(self.split_path):
+            return read_split(self.split_path, self.image_dir)
+        split = build()
+        try:
+            write_split(split, self.split_path, self.image_dir)
+        except UserError as error:
+            # A folder that may only be read is fine: the split comes out the same each time.
+            print(f"notice: the split is not saved ({error})")
+        else:
+            print(f"notice: made the split {self.split_path}{self.advice_on_split()}")
+        return split
+
+    def advice_on_split(self) -> str:
+        """Return what to say after the path of a split that was made here."""
+        return f"; to compare with published numbers use CoOp's own {self.split_file}, see {COOP_SPLITS}"

@@ -1,0 +1,295 @@
+"""Which image belongs where: split files, few-shot subsets, base and new classes.
+
+A *split* is a tuple (train, val, test) of `Datum` lists. A *split file* is its JSON form in the layout that CoOp
+introduced, `{"train": [[path, label, class name], ...], "val": [...], "test": [...]}`, with paths relative to the
+image folder, so that a data folder can be moved and shared.
+
+Two random streams, both private, so that no other draw in the program can change a subset:
+
+- A split made here from class folders always uses SPLIT_SEED. Runs with different seeds therefore share one test set.
+  (CoOp shuffles with the global generator, so there the split depends on the seed of the first run ever made.)
+- A few-shot subset uses `random.Random(seed)`, which is the stream that CoOp gets from `random.seed(seed)`: for a
+  given split file the subset of a seed is CoOp's.
+"""
+
+import hashlib
+import json
+import math
+import os
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
+
+from dassl.data.datasets import Datum
+from dassl.utils import UserError, did_you_mean, write_json
+
+Split = tuple[list[Datum], list[Datum], list[Datum]]
+
+PARTS = ("train", "val", "test")
+SPLIT_SEED = 1
+TRAIN_SHARE = 0.5
+VAL_SHARE = 0.2
+MOST_VAL_SHOTS = 4
+
+
+class ListedImage(Datum):
+    """A `Datum` whose file a folder listing or an earlier look has shown to be there.
+
+    `Datum` looks for its file. That is one look-up per image, which for ImageNet on a network drive takes minutes.
+    """
+
+    def __init__(self, impath: str, label: int, domain: int = 0, classname: str = ""):
+        self._impath = impath
+        self._label = label
+        self._domain = domain
+        self._classname = classname
+
+
+# Folders ---------------------------------------------------------------------------------------------------------
+
+
+def list_folders(folder: str) -> list[str]:
+    """Return the sorted names of the folders in `folder`, hidden ones left out."""
+    return _list(folder, os.DirEntry.is_dir)
+
+
+def list_files(folder: str) -> list[str]:
+    """Return the sorted names of the files in `folder`, hidden ones left out.
+
+    Sorted, because the order of a directory listing is the file system's own and would leak into every subset.
+    """
+    return _list(folder, os.DirEntry.is_file)
+
+
+def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and is_wanted(entry))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed ({error.strerror}): check path and permissions") from error
+
+
+# Split files -----------------------------------------------------------------------------------------------------
+
+
+def read_split(split_path: str, image_dir: str) -> Split:
+    """Read a split file; its paths are taken relative to `image_dir`.
+
+    Raises:
+        UserError: the file cannot be read, is not JSON, is not a split, or lists an image that is missing.
+    """
+    try:
+        with open(split_path, encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"split file {split_path} cannot be read ({error}): replace or delete it") from error
+    try:
+        train, val, test = ([_listed_image(entry, image_dir) for entry in content[part]] for part in PARTS)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f'{split_path} is not a split file: expected {{"train": [[path, label, class name], ...], "val": [...], '
+            f'"test": [...]}} ({type(error).__name__}: {error}); replace or delete it'
+        ) from error
+    for item in chain(train, val, test):
+        if not os.path.isfile(item.impath):
+            raise UserError(
+                f"{split_path} lists {item.impath}, which is missing: put all images there, or delete the split file "
+                "if it belongs to other images"
+            )
+    return train, val, test
+
+
+def write_split(split: Split, split_path: str, image_dir: str) -> None:
+    """Write a split file, atomically, with paths relative to `image_dir`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    write_json(_as_lists(split, image_dir), split_path)
+
+
+def split_hash(split: Sequence[list[Datum] | None], image_dir: str) -> str:
+    """Return the SHA-256 that identifies a split: its images (relative to `image_dir`), labels and class names.
+
+    A missing part (None) counts as an empty one, so this also serves datasets that have no val.
+    Two runs with the same hash trained and tested on the same images, wherever their data folders are.
+    """
+    canonical = json.dumps(_as_lists(split, image_dir), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _listed_image(entry: Sequence, image_dir: str) -> Datum:
+    path, label, classname = entry
+    if not isinstance(classname, str):
+        raise TypeError(f"class name {classname!r} is not text")
+    return ListedImage(os.path.join(image_dir, path), int(label), classname=classname)
+
+
+def _as_lists(split: Sequence[list[Datum] | None], image_dir: str) -> dict[str, list[list]]:
+    prefix = os.path.join(image_dir, "")
+
+    def relative(path: str) -> str:
+        # os.path.relpath alone takes seconds for the size of ImageNet.
+        path = path[len(prefix) :] if path.startswith(prefix) else os.path.relpath(path, image_dir)
+        return path.replace(os.sep, "/")
+
+    return {
+        part: [[relative(item.impath), item.label, item.classname] for item in items or ()]
+        for part, items in zip(PARTS, split, strict=True)
+    }
+
+
+# Making a split --------------------------------------------------------------------------------------------------
+
+
+def split_class_folders(
+    image_dir: str,
+    train_share: float = TRAIN_SHARE,
+    val_share: float = VAL_SHARE,
+    ignored: Collection[str] = (),
+    new_names: Mapping[str, str] | None = None,
+) -> Split:
+    """Split `<image_dir>/<class>/<image>` class by class.
+
+    Labels follow the sorted folder names; `ignored` folders are skipped first. A class is named after its folder
+    unless `new_names` maps the folder to another name.
+    """
+    new_names = new_names or {}
+    classes = []
+    for label, folder in enumerate(name for name in list_folders(image_dir) if name not in ignored):
+        class_dir = os.path.join(image_dir, folder)
+        classname = new_names.get(folder, folder)
+        images = [os.path.join(class_dir, name) for name in list_files(class_dir)]
+        if not images:
+            raise UserError(f"class folder {class_dir} holds no images: fill or remove it")
+        classes.append([ListedImage(path, label, classname=classname) for path in images])
+    return split_classes(classes, train_share, val_share)
+
+
+def split_classes(
+    classes: Iterable[list[Datum]], train_share: float = TRAIN_SHARE, val_share: float = VAL_SHARE
+) -> Split:
+    """Shuffle each class's images and cut them into train, val and test; CoOp's rule with SPLIT_SEED.
+
+    Raises:
+        UserError: a class has so few images that one of its three parts would be empty.
+    """
+    generator = random.Random(SPLIT_SEED)
+    train, val, test = [], [], []
+    for items in classes:
+        items = list(items)
+        generator.shuffle(items)
+        end_of_train = round(len(items) * train_share)
+        end_of_val = end_of_train + round(len(items) * val_share)
+        if not 0 < end_of_train < end_of_val < len(items):
+            shares = "/".join(f"{100 * share:.0f}" for share in (train_share, val_share, 1 - train_share - val_share))
+            raise UserError(
+                f'class "{items[0].classname}" has {len(items)} images in {os.path.dirname(items[0].impath)}, too few '
+                f"to be split {shares} into train, val and test: add images or remove the class"
+            )
+        train += items[:end_of_train]
+        val += items[end_of_train:end_of_val]
+        test += items[end_of_val:]
+    return train, val, test
+
+
+def split_off_val(trainval: list[Datum], val_share: float = VAL_SHARE) -> tuple[list[Datum], list[Datum]]:
+    """Divide `trainval` into (train, val) class by class; CoOp's rule with SPLIT_SEED.
+
+    A class of one or two images gives none to val.
+    """
+    generator = random.Random(SPLIT_SEED)
+    train, val = [], []
+    for items in _by_label(trainval).values():
+        number_of_val = round(len(items) * val_share)
+        generator.shuffle(items)
+        val += items[:number_of_val]
+        train += items[number_of_val:]
+    return train, val
+
+
+# Choosing from a split -------------------------------------------------------------------------------------------
+
+
+def check_split(split: Split, name: str) -> None:
+    """Raise a UserError unless the split of dataset `name` can be trained and tested on.
+
+    That is: test is not empty, the labels are 0..C-1, each has one class name and at least one image in train.
+    """
+    train, _, test = split
+    names: dict[int, str] = {}
+    for part in split:
+        for item in part:
+            if names.setdefault(item.label, item.classname) != item.classname:
+                raise UserError(
+                    f'{name}: label {item.label} has two class names, "{names[item.label]}" and "{item.classname}", '
+                    f"the second at {item.impath}: mend the split"
+                )
+    labels_of_train = {item.label for item in train}
+    for label in sorted(names):
+        if label not in labels_of_train:
+            raise UserError(f'{name}: class "{names[label]}" has no images in train: add some or remove the class')
+    if sorted(names) != list(range(len(names))):
+        missing = min(set(range(len(names))) - set(names))
+        raise UserError(f"{name}: labels must be 0 to {len(names) - 1}, but none is {missing}: mend the split")
+    if not test:
+        raise UserError(f"{name}: there are no test images: add some")
+
+
+def sample_few_shot(train: list[Datum], val: list[Datum], shots: int, seed: int) -> tuple[list[Datum], list[Datum]]:
+    """Draw `shots` images per class from train, then min(shots, 4) from val; CoOp's subset for this seed.
+
+    A class with fewer images keeps all of them, and `shots` below 1 keeps everything. A negative seed means that
+    the run is not seeded: each call then draws anew.
+    """
+    if shots < 1:
+        return train, val
+    generator = random.Random(seed if seed >= 0 else None)
+    return _sample(train, shots, generator), _sample(val, min(shots, MOST_VAL_SHOTS), generator)
+
+
+def subsample_classes(parts: Sequence[list[Datum]], which: str) -> list[list[Datum]]:
+    """Keep all classes, the base ones or the new ones in each of `parts` (base and new get labels from 0).
+
+    The sorted labels of the first part are cut in two: the first ceil(C/2) classes are base, the rest new.
+
+    Raises:
+        UserError: `which` is not "all", "base" or "new", or no class is left.
+    """
+    choices = ["all", "base", "new"]
+    if which not in choices:
+        raise UserError(
+            f'DATASET.SUBSAMPLE_CLASSES is "{which}": set it to all, base or new{did_you_mean(which, choices)}'
+        )
+    if which == "all":
+        return list(parts)
+    labels = sorted({item.label for item in parts[0]})
+    middle = math.ceil(len(labels) / 2)
+    chosen = labels[:middle] if which == "base" else labels[middle:]
+    if not chosen:
+        raise UserError(f"DATASET.SUBSAMPLE_CLASSES {which}: of {len(labels)} class(es) none is left, use all")
+    new_label = {label: position for position, label in enumerate(chosen)}
+    return [
+        [
+            ListedImage(item.impath, new_label[item.label], item.domain, item.classname)
+            for item in part
+            if item.label in new_label
+        ]
+        for part in parts
+    ]
+
+
+def _by_label(items: list[Datum]) -> dict[int, list[Datum]]:
+    # In order of first appearance: the order of the draws depends on it.
+    groups: dict[int, list[Datum]] = {}
+    for item in items:
+        groups.setdefault(item.label, []).append(item)
+    return groups
+
+
+def _sample(items: list[Datum], shots: int, generator: random.Random) -> list[Datum]:
+    chosen = []
+    for group in _by_label(items).values():
+        # Too small a class takes no draw, else the draws of all later classes would differ from CoOp's.
+        chosen += generator.sample(group, shots) if len(group) >= shots else group
+    return chosen
