@@ -1,0 +1,27 @@
+"""The methods, one file each: importing this package registers every trainer file in this folder.
+
+A new method is a new file here that decorates its class with `@TRAINER_REGISTRY.register()`; nothing else is edited.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from yacs.config import CfgNode
+
+from dassl.engine import TRAINER_REGISTRY
+
+__all__ = ["add_config"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add every method's own node ``TRAINER.<config_node>`` with its defaults to ``cfg``."""
+    for name in TRAINER_REGISTRY.registered_names():
+        trainer = TRAINER_REGISTRY.get(name)
+        node = getattr(trainer, "config_node", "")
+        if node:
+            cfg.TRAINER[node] = CfgNode(dict(trainer.config_defaults))

@@ -1,0 +1,84 @@
+"""From class names to the token layout of their prompts, and from words to context vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import clip
+from clip.class_text import ClassText
+from clip.model import CLIP
+from clip.simple_tokenizer import SimpleTokenizer
+from user_error import UserError
+
+CONTEXT_STD = 0.02  # of randomly initialised prompt vectors, in every method of the CoOp family
+
+_tokenizer = SimpleTokenizer()
+
+
+def class_text(
+    class_names: list[str],
+    words: str = "",
+    n_ctx: int = 0,
+    position: str = "end",
+    class_specific: bool = False,
+    context_length: int = 77,
+) -> ClassText:
+    """Token layout of the prompts [SOS, n_ctx context vectors, class name, ".", EOT].
+
+    Args:
+        class_names: "_" reads as a space.
+        words: what stands in the place of the context for the tokenizer; by default one placeholder a vector. Words
+            beyond ``n_ctx`` tokens stay in the prompt, between context and class name (as in CoOp).
+        n_ctx, position, class_specific: as in `ClassText`.
+
+    Raises:
+        UserError: a class name is too long for the context, or the position is unknown.
+    """
+    names = [name.replace("_", " ") for name in class_names]
+    words = words or " ".join(["X"] * n_ctx)
+    room = context_length - 3 - len(_tokenizer.encode(words))  # SOS, "." and EOT
+    lengths = [len(_tokenizer.encode(name)) for name in names]
+    for name, length in zip(names, lengths, strict=True):
+        if length > room:
+            raise UserError(
+                f'class name "{name[:60]}" has {length} tokens but beside {n_ctx} context tokens only {room} fit into '
+                f"CLIP's {context_length}: shorten the name in the data set, or lower N_CTX"
+            )
+    tokens = clip.tokenize([f"{words} {name}." for name in names], context_length)
+    try:
+        return ClassText(tokens, n_ctx, position, lengths, class_specific)
+    except ValueError as error:
+        raise UserError(f'TRAINER.COOP.CLASS_TOKEN_POSITION "{position}": {error}') from error
+
+
+def template_text(class_names: list[str], template: str) -> ClassText:
+    """Token layout of a hand-written template such as "a photo of a {}." for all classes.
+
+    Raises:
+        UserError: the template has no place for the name, or a filled template is too long.
+    """
+    if "{}" not in template:
+        raise UserError(f'template "{template}" has no {{}} for the class name')
+    return ClassText(clip.tokenize([template.replace("{}", name.replace("_", " ")) for name in class_names]))
+
+
+def random_context(*shape: int) -> nn.Parameter:
+    """Prompt vectors from N(0, 0.02²), as CoOp initialises them."""
+    return nn.Parameter(torch.randn(*shape) * CONTEXT_STD)
+
+
+def context_from_words(words: str, n_ctx: int, clip_model: CLIP) -> nn.Parameter:
+    """(n_ctx, d_t): embeddings of the first ``n_ctx`` tokens of ``words``, random for those that are missing."""
+    tokens = _tokenizer.encode(words)[:n_ctx]
+    context = random_context(n_ctx, clip_model.ln_final.weight.shape[0])
+    if len(tokens) < n_ctx:
+        print(f'"{words}" has {len(tokens)} tokens: the other {n_ctx - len(tokens)} context vectors are random')
+    with torch.no_grad():
+        context[: len(tokens)] = embed(clip_model, tokens)
+    return context
+
+
+def embed(clip_model: CLIP, tokens: list[int]) -> Tensor:
+    """(len(tokens), d_t) float32 token embeddings."""
+    return clip_model.token_embedding(torch.tensor(tokens, dtype=torch.long)).detach().float()

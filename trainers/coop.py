@@ -1,0 +1,44 @@
+"""CoOp: learned context vectors in place of a prompt's words.
+
+Zhou, Yang, Loy, Liu, "Learning to Prompt for Vision-Language Models", IJCV 2022 (arXiv 2109.01134).
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from clip.prompts import Prompts
+from dassl.engine import TRAINER_REGISTRY
+from trainers.class_prompts import class_text, context_from_words, random_context
+from trainers.coop_nodes import COOP
+from trainers.prompt_trainer import PromptTrainer, load_clip_to_cpu
+
+__all__ = ["CoOp", "load_clip_to_cpu"]  # CoOp's own zero-shot trainer imports the loader from here
+
+
+class PromptLearner(nn.Module):
+    """Learned: ``ctx``, (n, d_t) or with CSC (C, n, d_t)."""
+
+    def __init__(self, node, class_names: list[str], clip_model):
+        super().__init__()
+        words = node.CTX_INIT.replace("_", " ")
+        n_ctx = len(words.split(" ")) if words else node.N_CTX
+        class_specific = node.CSC and not words
+        if words:
+            self.ctx = context_from_words(words, n_ctx, clip_model)
+        else:
+            leading = (len(class_names),) if class_specific else ()
+            self.ctx = random_context(*leading, n_ctx, clip_model.ln_final.weight.shape[0])
+        self.class_text = class_text(class_names, words, n_ctx, node.CLASS_TOKEN_POSITION, class_specific)
+
+    def forward(self) -> Prompts:
+        return Prompts(text=self.ctx)
+
+
+@TRAINER_REGISTRY.register()
+class CoOp(PromptTrainer):
+    config_node = "COOP"
+    config_defaults = COOP
+
+    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
+        return PromptLearner(cfg.TRAINER.COOP, class_names, clip_model)

@@ -1,0 +1,127 @@
+"""MuDPT: deep prompts in both encoders, fused in both directions by a small transformer.
+
+Miao, Li, Tang, Wang, "MuDPT: Multi-modal Deep-symphysis Prompt Tuning for Large Pre-trained Vision-Language Models",
+ICME 2023 (arXiv 2306.11400), figures 1 and 2.
+
+Notation used for shapes: n prompts per layer, L deep layers, widths d_t (text) and d_v (vision).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from clip.model import QuickGELU
+from clip.prompts import Prompts
+from dassl.engine import TRAINER_REGISTRY
+from trainers.class_prompts import class_text, context_from_words, random_context
+from trainers.prompt_trainer import PromptTrainer, require_vit
+from user_error import UserError, did_you_mean
+
+INJECTIONS = ("transformer", "cross", "linear", "none")
+DIRECTIONS = ("both", "t2v", "v2t")
+HEAD_WIDTH = 64
+
+
+class Injection(nn.Module):
+    """The Injection Model: deep prompts of one modality in, an addition to those of the other out.
+
+    A post-norm transformer layer over the n prompts of each deep layer, then a projection to the other width.
+    ``kind`` "transformer" is the paper's self-attention; with "cross" the receiving prompts are queries and residual
+    and the sending ones keys and values; "linear" is the projection alone.
+    """
+
+    def __init__(self, kind: str, d_src: int, d_dst: int):
+        super().__init__()
+        self.kind = kind
+        width = d_dst if kind == "cross" else d_src
+        if kind != "linear":
+            heads = max(1, width // HEAD_WIDTH)
+            self.attn = nn.MultiheadAttention(width, heads, kdim=d_src, vdim=d_src, batch_first=True)
+            self.norm1 = nn.LayerNorm(width)
+            self.fc1 = nn.Linear(width, 4 * width)
+            self.gelu = QuickGELU()
+            self.fc2 = nn.Linear(4 * width, width)
+            self.norm2 = nn.LayerNorm(width)
+        self.proj = nn.Linear(width, d_dst)
+
+    def forward(self, source: Tensor, receiver: Tensor) -> Tensor:
+        """(L, n, d_src) and (L, n, d_dst) -> (L, n, d_dst)."""
+        if self.kind == "linear":
+            return self.proj(source)
+        x = receiver if self.kind == "cross" else source
+        x = self.norm1(x + self.attn(x, source, source, need_weights=False)[0])
+        x = self.norm2(x + self.fc2(self.gelu(self.fc1(x))))
+        return self.proj(x)
+
+
+class PromptLearner(nn.Module):
+    """Learned: ``ctx`` (n, d_t), ``deep_ctx`` (L, n, d_t), ``visual_ctx`` (n, d_v), ``visual_deep_ctx`` (L, n, d_v)
+    and one `Injection` per direction, shared by all deep layers.
+
+    Raises:
+        UserError: an option is out of its range, or the backbone is a ResNet.
+    """
+
+    def __init__(self, node, class_names: list[str], clip_model):
+        super().__init__()
+        visual = require_vit(clip_model, "MuDPT")
+        d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
+        n = at_least_one(node, "N_CTX")
+        deep = prompt_depth(node, min(clip_model.transformer.layers, visual.transformer.layers)) - 1
+        injection = one_of(node, "INJECTION", INJECTIONS)
+        direction = one_of(node, "DIRECTION", DIRECTIONS)
+
+        words = node.CTX_INIT.replace("_", " ")
+        self.ctx = context_from_words(words, n, clip_model) if words else random_context(n, d_t)
+        self.deep_ctx = random_context(deep, n, d_t)
+        self.visual_ctx = random_context(n, d_v)
+        self.visual_deep_ctx = random_context(deep, n, d_v)
+        fused = deep > 0 and injection != "none"
+        self.inject_t2v = Injection(injection, d_t, d_v) if fused and direction != "v2t" else None
+        self.inject_v2t = Injection(injection, d_v, d_t) if fused and direction != "t2v" else None
+        self.class_text = class_text(class_names, n_ctx=n)
+
+    def forward(self) -> Prompts:
+        text, visual = self.deep_ctx, self.visual_deep_ctx
+        to_visual = 0 if self.inject_t2v is None else self.inject_t2v(text, visual)  # (L, n, d_v)
+        to_text = 0 if self.inject_v2t is None else self.inject_v2t(visual, text)  # (L, n, d_t)
+        return Prompts(self.ctx, text + to_text, self.visual_ctx, visual + to_visual)
+
+
+def at_least_one(node, key: str) -> int:
+    """``node[key]``, or a UserError where it is below 1."""
+    if node[key] < 1:
+        raise UserError(f"TRAINER.MUDPT.{key} is {node[key]}: it must be at least 1")
+    return node[key]
+
+
+def one_of(node, key: str, choices: tuple[str, ...]) -> str:
+    """``node[key]``, or a UserError where it is none of ``choices``."""
+    if node[key] not in choices:
+        hint = did_you_mean(node[key], choices)
+        raise UserError(f'TRAINER.MUDPT.{key} is "{node[key]}"{hint}: choose one of {", ".join(choices)}')
+    return node[key]
+
+
+def prompt_depth(node, layers: int) -> int:
+    """DEEP_PROMPT_DEPTH, clamped to the encoders' layers with a printed notice."""
+    depth = at_least_one(node, "DEEP_PROMPT_DEPTH")
+    if depth > layers:
+        print(f"TRAINER.MUDPT.DEEP_PROMPT_DEPTH {depth} is more than the encoders' {layers} layers: using {layers}")
+    return min(depth, layers)
+
+
+@TRAINER_REGISTRY.register()
+class MuDPT(PromptTrainer):
+    config_node = "MUDPT"
+    config_defaults = {
+        "N_CTX": 4,  # prompts per layer and modality
+        "CTX_INIT": "a photo of a",  # words for the shallow text prompts; "": random
+        "DEEP_PROMPT_DEPTH": 9,  # layers with prompts of their own, the first included
+        "INJECTION": "transformer",  # transformer, cross, linear or none
+        "DIRECTION": "both",  # both, t2v or v2t
+        "PREC": "fp16",  # fp32, fp16, bf16 or amp
+    }
+
+    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
+        return PromptLearner(cfg.TRAINER.MUDPT, class_names, clip_model)
