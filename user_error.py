@@ -7,11 +7,23 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake the user can mend. Its message is one line: what, where (file, key, value), what to do."""
+    """A mistake the user can mend: what is wrong, where (file, key, value) and what to do, in one line.
+
+    ``train.py`` prints it as ``error: <message>`` without a traceback and exits with code 2.
+    """
+
+    def __init__(self, message: str):
+        # A DataLoader rebuilds a worker's error from the text of its traceback, whose last line ends in the message.
+        prefix = f"{type(self).__module__}.{type(self).__qualname__}: "
+        line = str(message).rpartition(prefix)[2]
+        super().__init__(" ".join(part.strip() for part in line.splitlines() if part.strip()))
+
+    def __str__(self) -> str:
+        return self.args[0]  # KeyError, a base of some subclasses, would quote it
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """' (did you mean "x"?)' for the nearest of ``choices``, or '' where none is near."""
-    by_lower_case = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
+    """' (did you mean "x"?)' for the nearest of ``choices``, or '' where none is near. Case does not count."""
+    by_lower_case = {str(choice).lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(name).lower(), by_lower_case, n=1)
     return f' (did you mean "{by_lower_case[near[0]]}"?)' if near else ""

@@ -4,7 +4,7 @@ import os
 import tempfile
 from abc import abstractmethod
 
-from dassl.utils import UserError
+from user_error import UserError
 
 from .split_dataset import SplitDataset
 from .splits import Split, write_split

@@ -4,7 +4,7 @@ import os
 from itertools import chain
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from dassl.utils import UserError, did_you_mean
+from user_error import UserError, did_you_mean
 
 from .split_dataset import SplitDataset
 from .splits import ListedImage, Split, list_files, list_folders, split_classes, split_off_val

@@ -3,7 +3,7 @@
 import os
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from dassl.utils import UserError
+from user_error import UserError
 
 from . import splits
 from .split_dataset import SplitDataset

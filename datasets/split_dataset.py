@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from dassl.data.datasets import DatasetBase, Datum
-from dassl.utils import UserError
+from user_error import UserError
 
 from .splits import (
     Split,

@@ -21,7 +21,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
 from dassl.data.datasets import Datum
-from dassl.utils import UserError, did_you_mean, write_json
+from dassl.utils import write_json
+from user_error import UserError, did_you_mean
 
 Split = tuple[list[Datum], list[Datum], list[Datum]]
 

@@ -11,6 +11,7 @@ import pkgutil
 from yacs.config import CfgNode
 
 from dassl.engine import TRAINER_REGISTRY
+from trainers.coop_nodes import COCOOP, COOP
 
 __all__ = ["add_config"]
 
@@ -20,8 +21,10 @@ for _module in pkgutil.iter_modules(__path__):
 
 def add_config(cfg: CfgNode) -> None:
     """Add every method's own node ``TRAINER.<config_node>`` with its defaults to ``cfg``."""
+    nodes = {"COOP": COOP, "COCOOP": COCOOP}
     for name in TRAINER_REGISTRY.registered_names():
         trainer = TRAINER_REGISTRY.get(name)
-        node = getattr(trainer, "config_node", "")
-        if node:
-            cfg.TRAINER[node] = CfgNode(dict(trainer.config_defaults))
+        if getattr(trainer, "config_node", ""):
+            nodes[trainer.config_node] = trainer.config_defaults
+    for name, defaults in nodes.items():
+        cfg.TRAINER[name] = CfgNode(dict(defaults))

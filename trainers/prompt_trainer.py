@@ -142,6 +142,9 @@ class PromptTrainer(TrainerX):
             self.update_lr()
         return {"loss": loss.item(), "acc": compute_accuracy(logits, labels)[0].item()}
 
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load the learned tensors from a run's folder, also one written by CoOp's own trainers.
 

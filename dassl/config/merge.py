@@ -1,0 +1,149 @@
+"""Config files and KEY VALUE pairs put into a config, with every mistake named.
+
+A key must be known and its value of the known type. The one exception is a node directly under TRAINER that no trainer
+here has declared: it belongs to a third party's trainer and is taken as it comes.
+"""
+
+import os
+from ast import literal_eval
+from difflib import SequenceMatcher, get_close_matches
+
+import yacs.config
+import yaml
+
+from dassl.utils.errors import UserError
+
+_VALUE_TYPES = (bool, int, float, str, list, tuple, type(None))
+
+
+class CfgNode(yacs.config.CfgNode):
+    """A yacs node whose merges raise UserError; plain yacs nodes may be assigned into it."""
+
+    def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
+        """See :func:`merge_from_file`."""
+        merge_from_file(self, cfg_filename)
+
+    def merge_from_list(self, cfg_list: list | None) -> None:
+        """See :func:`merge_from_list`."""
+        merge_from_list(self, cfg_list)
+
+    def merge_from_other_cfg(self, cfg_other: dict) -> None:
+        _merge(self, self, cfg_other, (), "the other config")
+
+
+def merge_from_file(cfg: yacs.config.CfgNode, path: str | os.PathLike) -> None:
+    """Put the values of a YAML file into ``cfg``.
+
+    Raises:
+        UserError: the file is missing or no YAML mapping, or a key or value does not fit.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file)
+    except FileNotFoundError as error:
+        raise UserError(f"config file not found: {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the config file {path}: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+    if values is None:
+        return
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected KEY: value lines, got {type(values).__name__}")
+    _merge(cfg, cfg, values, (), str(path))
+
+
+def merge_from_list(cfg: yacs.config.CfgNode, pairs: list | None) -> None:
+    """Put ``[KEY, VALUE, KEY, VALUE, ...]``, as from the command line, into ``cfg``; None is as good as [].
+
+    Raises:
+        UserError: a value is missing, or a key or value does not fit.
+    """
+    pairs = pairs or []
+    if len(pairs) % 2:
+        raise UserError(f'KEY VALUE pairs: "{pairs[-1]}" has no partner; write a key, a space, its value')
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        _merge(cfg, cfg, value, (), "the KEY VALUE pairs")
+
+
+def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None:
+    for key, value in values.items():
+        key = str(key)
+        full_key = ".".join([*path, key])
+        if key not in node and isinstance(value, dict) and path == ("TRAINER",):
+            _declare_third_party_node(node, key)
+        if key not in node and not node.is_new_allowed():
+            full_key = _down_to_first_value(full_key, value)
+            raise UserError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
+        old = node.get(key)
+        if isinstance(value, dict):
+            if not isinstance(old, yacs.config.CfgNode):
+                if not node.is_new_allowed():
+                    raise UserError(f'config key "{full_key}" in {source}: expected a value, got a group of keys')
+                node[key] = CfgNode(new_allowed=True)
+            _merge(root, node[key], value, (*path, key), source)
+        elif isinstance(old, yacs.config.CfgNode):
+            if value is not None:  # "TRAINER:" with every line below it commented out
+                raise UserError(f'config key "{full_key}" in {source}: expected a group of keys, got {value!r}')
+        elif node.is_new_allowed():
+            node[key] = _decoded(value)
+        else:
+            node[key] = _fitting(value, old, f'config key "{full_key}" in {source}')
+
+
+def _declare_third_party_node(trainer_node, name: str) -> None:
+    declared = {str(key).lower(): key for key, value in trainer_node.items() if isinstance(value, dict)}
+    near = [key for lower, key in declared.items() if SequenceMatcher(None, name.lower(), lower).ratio() >= 0.8]
+    if near:
+        print(f"warning: no trainer declares TRAINER.{name}; if you meant TRAINER.{near[0]}, its values are ignored")
+    trainer_node[name] = CfgNode(new_allowed=True)
+
+
+def _decoded(value):
+    """The value of a text such as "0.1" or "(224, 224)"; anything else, and text that is no literal, as it is."""
+    if isinstance(value, str):
+        try:
+            literal = literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return value
+        return literal if isinstance(literal, _VALUE_TYPES) else value
+    return value if isinstance(value, _VALUE_TYPES) else str(value)  # YAML knows dates
+
+
+def _fitting(value, old, where: str):
+    """Return ``value`` in the type of ``old``, the default."""
+    new = _decoded(value)
+    if old is None or type(new) is type(old):
+        return new
+    if isinstance(old, str) and (new is None or isinstance(value, str)):
+        return "" if new is None else value  # a folder may be called 2024
+    if isinstance(old, float) and type(new) is int:
+        return float(new)
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
+        return type(old)(new)
+    raise UserError(f"{where}: expected {type(old).__name__} like {old!r}, got {new!r}")
+
+
+def _down_to_first_value(full_key: str, value) -> str:
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        full_key = f"{full_key}.{key}"
+    return full_key
+
+
+def _nearest_key(root, full_key: str) -> str:
+    known = list(_all_keys(root, ""))
+    same_name = [key for key in known if key.split(".")[-1] == full_key.split(".")[-1]]
+    near = get_close_matches(full_key, same_name, n=1, cutoff=0.0) or get_close_matches(full_key, known, n=1)
+    return f' (did you mean "{near[0]}"?)' if near else ""
+
+
+def _all_keys(node, prefix: str):
+    for key, value in node.items():
+        yield prefix + key
+        if isinstance(value, yacs.config.CfgNode):
+            yield from _all_keys(value, f"{prefix}{key}.")

@@ -1,0 +1,186 @@
+"""From a dataset's lists of files to loaders of batches."""
+
+import torch
+from PIL import Image
+from tabulate import tabulate
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from dassl.utils import UserError, read_image
+
+from .datasets import build_dataset
+from .samplers import build_sampler
+from .transforms import build_transform
+from .transforms.build import build_img0_transform
+
+# Decoded training images that one DatasetWrapper keeps. A few-shot set fits, and would otherwise be decoded every epoch.
+CACHE_BYTES = 256 * 2**20
+
+
+def build_data_loader(
+    cfg,
+    sampler_type: str = "SequentialSampler",
+    data_source=None,
+    batch_size: int = 64,
+    n_domain: int = 0,
+    n_ins: int = 2,
+    tfm=None,
+    is_train: bool = True,
+    dataset_wrapper: type[Dataset] | None = None,
+) -> DataLoader:
+    """Build the loader of one split.
+
+    Order and augmentation follow torch's and Python's global generators, which workers inherit; so the same seed
+    before the same epoch gives the same batches.
+
+    Args:
+        sampler_type: name of a sampler in ``dassl.data.samplers``.
+        data_source: list of Datum.
+        n_domain, n_ins: of the domain and class samplers.
+        tfm: transform, or a list of them for "img", "img2", ...
+        is_train: leave out an incomplete last batch, unless it is the only one.
+        dataset_wrapper: used instead of DatasetWrapper.
+    """
+    if not data_source:
+        raise UserError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images")
+    if batch_size < 1:
+        raise UserError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
+    sampler = build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins)
+    wrapper = dataset_wrapper or DatasetWrapper
+    return DataLoader(
+        wrapper(cfg, data_source, transform=tfm, is_train=is_train),
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        drop_last=is_train and len(data_source) >= batch_size,
+        pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
+    )
+
+
+class DataManager:
+    """The dataset that the config names, and a loader for each of its splits.
+
+    Attributes:
+        dataset: a DatasetBase.
+        train_loader_x, train_loader_u, val_loader, test_loader: train_loader_u and val_loader may be None.
+        num_classes, lab2cname: of the dataset.
+        num_source_domains: number of DATASET.SOURCE_DOMAINS.
+
+    Args:
+        custom_tfm_train, custom_tfm_test: transforms instead of those that INPUT describes.
+        dataset_wrapper: see build_data_loader.
+    """
+
+    def __init__(self, cfg, custom_tfm_train=None, custom_tfm_test=None, dataset_wrapper=None):
+        dataset = build_dataset(cfg)
+        if custom_tfm_train is not None:
+            print("* Using custom transform for training")
+        if custom_tfm_test is not None:
+            print("* Using custom transform for testing")
+        tfm_train = custom_tfm_train or build_transform(cfg, is_train=True)
+        tfm_test = custom_tfm_test or build_transform(cfg, is_train=False)
+
+        def train_loader(data_source, options):
+            return build_data_loader(
+                cfg,
+                sampler_type=options.SAMPLER,
+                data_source=data_source,
+                batch_size=options.BATCH_SIZE,
+                n_domain=options.N_DOMAIN,
+                n_ins=options.N_INS,
+                tfm=tfm_train,
+                is_train=True,
+                dataset_wrapper=dataset_wrapper,
+            )
+
+        def test_loader(data_source):
+            return build_data_loader(
+                cfg,
+                sampler_type=cfg.DATALOADER.TEST.SAMPLER,
+                data_source=data_source,
+                batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
+                tfm=tfm_test,
+                is_train=False,
+                dataset_wrapper=dataset_wrapper,
+            )
+
+        train_x, train_u = cfg.DATALOADER.TRAIN_X, cfg.DATALOADER.TRAIN_U
+        self.dataset = dataset
+        self.num_classes: int = dataset.num_classes
+        self.lab2cname: dict[int, str] = dataset.lab2cname
+        self.num_source_domains = len(cfg.DATASET.SOURCE_DOMAINS)
+        self.train_loader_x = train_loader(dataset.train_x, train_x)
+        self.train_loader_u = None
+        if dataset.train_u:
+            self.train_loader_u = train_loader(dataset.train_u, train_x if train_u.SAME_AS_X else train_u)
+        self.val_loader = test_loader(dataset.val) if dataset.val else None
+        self.test_loader = test_loader(dataset.test)
+        if cfg.VERBOSE:
+            self.show_dataset_summary(cfg)
+
+    def show_dataset_summary(self, cfg) -> None:
+        dataset = self.dataset
+        rows = [
+            ("Dataset", cfg.DATASET.NAME),
+            ("Source", ", ".join(cfg.DATASET.SOURCE_DOMAINS)),
+            ("Target", ", ".join(cfg.DATASET.TARGET_DOMAINS)),
+            ("# classes", f"{self.num_classes:,}"),
+            ("# train_x", f"{len(dataset.train_x):,}"),
+            ("# train_u", f"{len(dataset.train_u):,}" if dataset.train_u else ""),
+            ("# val", f"{len(dataset.val):,}" if dataset.val else ""),
+            ("# test", f"{len(dataset.test):,}"),
+        ]
+        print(tabulate([row for row in rows if row[1]], disable_numparse=True))
+
+
+class DatasetWrapper(Dataset):
+    """Items of a split as dicts: label, domain, impath, index and the transformed image(s) "img".
+
+    With a list of transforms their images are "img", "img2", ...; with DATALOADER.K_TRANSFORMS above 1, in training,
+    each of these is a list of that many; with DATALOADER.RETURN_IMG0, "img0" is the image without augmentation.
+
+    Args:
+        data_source: list of Datum.
+        transform: one or a list; None leaves "img" a Pillow image.
+    """
+
+    def __init__(self, cfg, data_source, transform=None, is_train: bool = False):
+        self.cfg = cfg
+        self.data_source = data_source
+        self.transform = transform
+        self.is_train = is_train
+        self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
+        if self.k_tfm > 1 and transform is None:
+            raise UserError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
+        self.return_img0 = cfg.DATALOADER.RETURN_IMG0
+        self.to_tensor = build_img0_transform(cfg) if self.return_img0 else None
+        self._decoded: dict[int, Image.Image] = {}
+        self._room = CACHE_BYTES if is_train else 0
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+    def __getitem__(self, idx: int) -> dict:
+        item = self.data_source[idx]
+        output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": idx}
+        img0 = self._decode(idx)
+        if self.transform is None:
+            output["img"] = img0.copy()
+        else:
+            transforms = self.transform if isinstance(self.transform, (list, tuple)) else [self.transform]
+            for position, transform in enumerate(transforms, start=1):
+                views = [transform(img0) for _ in range(self.k_tfm)]
+                output["img" if position == 1 else f"img{position}"] = views[0] if self.k_tfm == 1 else views
+        if self.return_img0:
+            output["img0"] = self.to_tensor(img0)
+        return output
+
+    def _decode(self, idx: int) -> Image.Image:
+        if idx in self._decoded:
+            return self._decoded[idx]
+        image = read_image(self.data_source[idx].impath)
+        size = 4 * image.width * image.height  # Pillow holds RGB in four bytes
+        # a worker process lives for one epoch, in which no image comes twice
+        if size <= self._room and get_worker_info() is None:
+            self._decoded[idx] = image
+            self._room -= size
+        return image

@@ -1,0 +1,116 @@
+"""From the names in INPUT.TRANSFORMS to a transform."""
+
+from collections.abc import Callable, Iterable
+
+from PIL import Image
+
+from dassl.utils import UserError, check_availability
+
+from . import image_ops as ops
+
+# Pillow's numbers, which torchvision's transforms take too.
+INTERPOLATION_MODES = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+
+def _torchvision():
+    """torchvision's transforms, imported only by a run that uses one that is not in ``image_ops``."""
+    from torchvision.transforms import v2
+
+    return v2
+
+
+def _mode(inp) -> Image.Resampling:
+    check_availability(inp.INTERPOLATION, INTERPOLATION_MODES, "INPUT.INTERPOLATION")
+    return INTERPOLATION_MODES[inp.INTERPOLATION]
+
+
+def _auto_augment(policy: str) -> Callable:
+    v2 = _torchvision()
+    return v2.AutoAugment(v2.AutoAugmentPolicy(policy))
+
+
+def _random_strengths(n: int, p: float) -> Callable:
+    """``n`` random operations, each of random strength and done with probability ``p``."""
+    v2 = _torchvision()
+    return v2.Compose([v2.RandomApply([v2.TrivialAugmentWide()], p=p) for _ in range(n)])
+
+
+# Name to transform, given the INPUT node; in the order in which they are applied, whatever the order in the config.
+_ON_IMAGES: dict[str, Callable] = {
+    "random_translation": lambda inp: ops.RandomTranslation(inp.SIZE, Image.Resampling.BILINEAR),
+    "random_crop": lambda inp: _torchvision().RandomCrop(inp.SIZE, padding=inp.CROP_PADDING),
+    "random_resized_crop": lambda inp: ops.RandomResizedCrop(inp.SIZE, inp.RRCROP_SCALE, _mode(inp)),
+    "random_flip": lambda inp: ops.RandomHorizontalFlip(),
+    "imagenet_policy": lambda inp: _auto_augment("imagenet"),
+    "cifar10_policy": lambda inp: _auto_augment("cifar10"),
+    "svhn_policy": lambda inp: _auto_augment("svhn"),
+    "randaugment": lambda inp: _torchvision().RandAugment(inp.RANDAUGMENT_N, inp.RANDAUGMENT_M),
+    "randaugment_fixmatch": lambda inp: _random_strengths(inp.RANDAUGMENT_N, p=1.0),
+    "randaugment2": lambda inp: _random_strengths(inp.RANDAUGMENT_N, p=0.6),
+    "colorjitter": lambda inp: _torchvision().ColorJitter(
+        inp.COLORJITTER_B, inp.COLORJITTER_C, inp.COLORJITTER_S, inp.COLORJITTER_H
+    ),
+    "randomgrayscale": lambda inp: _torchvision().RandomGrayscale(inp.RGS_P),
+    "gaussian_blur": lambda inp: _torchvision().RandomApply([_torchvision().GaussianBlur(inp.GB_K)], p=inp.GB_P),
+}
+_ON_TENSORS: dict[str, Callable] = {
+    "cutout": lambda inp: ops.Cutout(inp.CUTOUT_N, inp.CUTOUT_LEN),
+    "normalize": lambda inp: ops.Normalize(inp.PIXEL_MEAN, inp.PIXEL_STD),
+    "gaussian_noise": lambda inp: ops.GaussianNoise(inp.GN_MEAN, inp.GN_STD),
+    "instance_norm": lambda inp: ops.InstanceNormalization(),
+}
+_AT_TEST = ("normalize", "instance_norm")
+
+AVAI_CHOICES = [*_ON_IMAGES, *_ON_TENSORS, "center_crop"]  # center_crop: part of the test transform anyway
+
+
+def build_transform(cfg, is_train: bool = True, choices: Iterable[str] | None = None) -> ops.Compose | None:
+    """Build the transform from Pillow image to tensor (3, H, W) that ``cfg.INPUT`` describes.
+
+    For testing: the shorter side resized to the longer of INPUT.SIZE, a crop of that size from the middle, and the
+    normalisations among the choices.
+
+    Args:
+        is_train: for training, with augmentation.
+        choices: names instead of those in INPUT.TRANSFORMS.
+
+    Returns:
+        None with INPUT.NO_TRANSFORM.
+    """
+    inp = cfg.INPUT
+    if inp.NO_TRANSFORM:
+        print("Note: no transform is applied!")
+        return None
+    choices = inp.TRANSFORMS if choices is None else choices
+    for choice in choices:
+        check_availability(choice, AVAI_CHOICES, "transform in INPUT.TRANSFORMS")
+    if len(inp.SIZE) != 2 or min(inp.SIZE) < 1:
+        raise UserError(f"INPUT.SIZE must be height and width in pixels, got {inp.SIZE}")
+
+    if is_train:
+        crops = {"random_crop", "random_resized_crop"}.intersection(choices)
+        steps = [] if crops else [ops.Resize(inp.SIZE, _mode(inp))]
+        steps += [make(inp) for name, make in _ON_IMAGES.items() if name in choices]
+        after = [make(inp) for name, make in _ON_TENSORS.items() if name in choices]
+    else:
+        steps = [ops.Resize(max(inp.SIZE), _mode(inp)), ops.CenterCrop(inp.SIZE)]
+        after = [_ON_TENSORS[name](inp) for name in _AT_TEST if name in choices]
+    steps += [ops.ToTensor(), *after]
+
+    print(f"Building transform_{'train' if is_train else 'test'}")
+    for step in steps:
+        print(f"+ {step}")
+    return ops.Compose(steps)
+
+
+def build_img0_transform(cfg) -> ops.Compose:
+    """Build the transform for "img0": resized to INPUT.SIZE, without augmentation."""
+    inp = cfg.INPUT
+    steps = [ops.Resize(inp.SIZE, _mode(inp)), ops.ToTensor()]
+    if "normalize" in inp.TRANSFORMS:
+        steps.append(_ON_TENSORS["normalize"](inp))
+    return ops.Compose(steps)

@@ -1,0 +1,11 @@
+from dassl.utils import Registry
+
+TRAINER_REGISTRY = Registry("TRAINER")
+
+
+def build_trainer(cfg):
+    """Build the trainer that ``cfg.TRAINER.NAME`` names."""
+    trainer = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    if cfg.VERBOSE:
+        print(f"Loading trainer: {cfg.TRAINER.NAME}")
+    return trainer(cfg)

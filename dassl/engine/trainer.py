@@ -1,0 +1,261 @@
+"""The trainers that methods derive from: data, testing and checkpoints; and the loop over an epoch's batches."""
+
+import contextlib
+import datetime
+import io
+import math
+import os
+import os.path as osp
+import sys
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dassl.data import DataManager
+from dassl.evaluation import build_evaluator
+from dassl.utils import (
+    AverageMeter,
+    MetricMeter,
+    UserError,
+    check_availability,
+    progress_bar,
+    set_random_seed,
+)
+
+from .trainer_base import TrainerBase
+
+
+class SimpleTrainer(TrainerBase):
+    """A trainer with the data, evaluator, checkpoints and test of a config; subclasses build the model.
+
+    Attributes:
+        dm, train_loader_x, train_loader_u, val_loader, test_loader, num_classes, lab2cname: the data.
+        evaluator: what the test uses.
+        best_result: highest accuracy on the val split so far.
+        test_results: all metrics of the last test.
+        train_seconds: time spent in epochs, without tests, of the resumed run too.
+        test_seconds: duration of the last test.
+    """
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.check_cfg(cfg)
+        check_availability(cfg.TEST.FINAL_MODEL, ["last_step", "best_val"], "TEST.FINAL_MODEL")
+        check_availability(cfg.TEST.SPLIT, ["test", "val"], "TEST.SPLIT")
+        self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
+        self.max_epoch = cfg.OPTIM.MAX_EPOCH
+        self.output_dir = cfg.OUTPUT_DIR
+        self.cfg = cfg
+        self.build_data_loader()
+        self.build_model()
+        self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
+        self.best_result = -math.inf
+        self.test_results: dict[str, float] = {}
+        self.train_seconds = self.test_seconds = 0.0
+        self._temporary_checkpoint = None  # number of the epoch whose files the next epoch's replace
+        self._bar = progress_bar(disable=True)
+
+    def check_cfg(self, cfg) -> None:
+        """Raise an error if the config does not suit the trainer."""
+
+    def build_data_loader(self) -> None:
+        self.dm = DataManager(self.cfg)
+        self.train_loader_x = self.dm.train_loader_x
+        self.train_loader_u = self.dm.train_loader_u
+        self.val_loader = self.dm.val_loader
+        self.test_loader = self.dm.test_loader
+        self.num_classes = self.dm.num_classes
+        self.num_source_domains = self.dm.num_source_domains
+        self.lab2cname = self.dm.lab2cname
+
+    def build_model(self) -> None:
+        """Build ``self.model`` and register what is trained of it."""
+        raise NotImplementedError(f"{type(self).__name__} must define build_model()")
+
+    @property
+    def peak_memory(self) -> int:
+        """Most bytes in use so far: of GPU memory on a GPU, else of the process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        import resource  # not on every system
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    def run_state(self) -> dict:
+        state = {
+            "best_result": float(self.best_result),
+            "train_seconds": self.train_seconds,
+            "temporary_epoch": None if self._is_kept(self.epoch + 1) else self.epoch + 1,
+        }
+        if getattr(self, "scaler", None) is not None:  # the loss scale of mixed precision
+            state["scaler"] = self.scaler.state_dict()
+        return state
+
+    def load_run_state(self, state: dict) -> None:
+        self.best_result = state.get("best_result", self.best_result)
+        self.train_seconds = state.get("train_seconds", self.train_seconds)
+        self._temporary_checkpoint = state.get("temporary_epoch")
+        if state.get("scaler") and getattr(self, "scaler", None) is not None:
+            self.scaler.load_state_dict(state["scaler"])
+
+    def train(self) -> None:
+        with progress_bar(desc="train", unit="batch") as self._bar:
+            super().train(self.start_epoch, self.max_epoch)
+
+    def before_train(self) -> None:
+        self._check_selection()
+        self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
+        if self.cfg.RESUME and self.start_epoch == 0:
+            raise UserError(f"RESUME: there is no checkpoint of {self.get_model_names()} in {self.cfg.RESUME}")
+        if self.start_epoch > self.max_epoch:
+            raise UserError(
+                f"{self.cfg.RESUME or self.output_dir} holds a run of {self.start_epoch} epochs, more than "
+                f"OPTIM.MAX_EPOCH {self.max_epoch}; choose another OUTPUT_DIR"
+            )
+        self.init_writer(osp.join(self.output_dir, "tensorboard"))
+        self.time_start = time.time()
+
+    def _check_selection(self) -> None:
+        test = self.cfg.TEST
+        if test.FINAL_MODEL == "best_val" and not test.NO_TEST and self.val_loader is None:
+            raise UserError(
+                f"TEST.FINAL_MODEL best_val: {self.cfg.DATASET.NAME} has no val split to choose by; use last_step"
+            )
+
+    def seed_epoch(self) -> None:
+        """Make an epoch's random numbers a function of SEED and its number, so that a resumed run draws the same."""
+        if self.cfg.SEED >= 0:
+            set_random_seed(int(np.random.SeedSequence((self.cfg.SEED, self.epoch)).generate_state(1)[0]))
+
+    def after_epoch(self) -> None:
+        """Keep the best model on the val split, if it is wanted, and a checkpoint to resume from."""
+        if self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
+            result = self.test(split="val")
+            if result > self.best_result:
+                self.best_result = result
+                self.save_model(self.epoch, self.output_dir, val_result=result, model_name="model-best.pth.tar")
+
+        kept = self._is_kept(self.epoch + 1)
+        # no word about a file that the next epoch replaces
+        with contextlib.nullcontext() if kept else contextlib.redirect_stdout(io.StringIO()):
+            self.save_model(self.epoch, self.output_dir)
+        if self._temporary_checkpoint is not None:
+            for name in self.get_model_names():
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(osp.join(self.output_dir, name, f"model.pth.tar-{self._temporary_checkpoint}"))
+        self._temporary_checkpoint = None if kept else self.epoch + 1
+
+    def _is_kept(self, done: int) -> bool:
+        """Whether the checkpoint of ``done`` epochs stays, or only serves to resume a run that was killed."""
+        frequency = self.cfg.TRAIN.CHECKPOINT_FREQ
+        return done == self.max_epoch or (frequency > 0 and done % frequency == 0)
+
+    def after_train(self) -> None:
+        print("Finish training")
+        if not self.cfg.TEST.NO_TEST:
+            if self.cfg.TEST.FINAL_MODEL == "best_val":
+                print("Deploy the model with the best val performance")
+                self.load_model(self.output_dir)
+            else:
+                print("Deploy the last-epoch model")
+            self.test()
+        print(f"Elapsed: {datetime.timedelta(seconds=round(time.time() - self.time_start))}")
+        self.close_writer()
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Evaluate on the test split, or on "val" where there is one; TEST.SPLIT is the default.
+
+        Returns:
+            float: the evaluator's first metric, the accuracy. ``test_results`` has them all.
+        """
+        start = time.time()
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        split = split or self.cfg.TEST.SPLIT
+        if split == "val" and self.val_loader is not None:
+            loader = self.val_loader
+        else:
+            split, loader = "test", self.test_loader
+
+        print(f"Evaluate on the *{split}* set")
+        for batch in progress_bar(loader, desc=split, unit="batch"):
+            images, label = self.parse_batch_test(batch)
+            self.evaluator.process(self.model_inference(images), label)
+        self.test_results = dict(self.evaluator.evaluate())
+        self.test_seconds = time.time() - start
+        for metric, value in self.test_results.items():
+            self.write_scalar(f"{split}/{metric}", value, self.epoch)
+        return next(iter(self.test_results.values()))
+
+    def model_inference(self, images: Tensor) -> Tensor:
+        """Scores (B, C) of images (B, 3, H, W)."""
+        return self.model(images)
+
+    def parse_batch_test(self, batch: dict) -> tuple[Tensor, Tensor]:
+        return self._to_device(batch["img"]), self._to_device(batch["label"])
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
+    def get_current_lr(self, names=None) -> float:
+        """Learning rate of the first parameter group of the first model."""
+        return self._optims[self.get_model_names(names)[0]].param_groups[0]["lr"]
+
+
+class TrainerX(SimpleTrainer):
+    """A trainer on labelled data: forward_backward(batch) takes a step and returns what to report of it."""
+
+    def run_epoch(self) -> None:
+        self.set_model_mode("train")
+        losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
+        self.num_batches = len(self.train_loader_x)
+        self._bar.total = self.max_epoch * self.num_batches
+        self._bar.n = max(self._bar.n, self.epoch * self.num_batches)  # a resumed run begins further on
+
+        start = end = time.time()
+        for batch_idx, batch in enumerate(self.train_loader_x):
+            self.batch_idx = batch_idx
+            data_time.update(time.time() - end)
+            summary = self.forward_backward(batch)
+            batch_time.update(time.time() - end)
+            losses.update(summary)
+            self._check_finite(summary)
+
+            print_freq = self.cfg.TRAIN.PRINT_FREQ
+            if self.num_batches < print_freq or (print_freq > 0 and (self.batch_idx + 1) % print_freq == 0):
+                print(self._progress_line(losses, batch_time, data_time))
+            self._bar.set_postfix_str(str(losses), refresh=False)
+            self._bar.update()
+
+            step = self.epoch * self.num_batches + self.batch_idx
+            for name, meter in losses.meters.items():
+                self.write_scalar(f"train/{name}", meter.avg, step)
+            self.write_scalar("train/lr", self.get_current_lr(), step)
+            end = time.time()
+        self.train_seconds += time.time() - start
+
+    def _check_finite(self, summary: dict | None) -> None:
+        """Stop at a loss that is not finite in trainers that do not go through model_backward, too."""
+        for name, value in (summary or {}).items():
+            if name.startswith("loss"):
+                self.detect_anomaly(torch.as_tensor(value))
+
+    def _progress_line(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
+        batches_left = self.num_batches * (self.max_epoch - self.epoch) - self.batch_idx - 1
+        return (
+            f"epoch [{self.epoch + 1}/{self.max_epoch}] "
+            f"batch [{self.batch_idx + 1}/{self.num_batches}] "
+            f"time {batch_time.val:.3f} ({batch_time.avg:.3f}) "
+            f"data {data_time.val:.3f} ({data_time.avg:.3f}) "
+            f"{losses} "
+            f"lr {self.get_current_lr():.4e} "
+            f"eta {datetime.timedelta(seconds=int(batch_time.avg * batches_left))}"
+        )
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, 3, H, W), labels (B,) and domains (B,)."""
+        return tuple(self._to_device(batch[key]) for key in ("img", "label", "domain"))

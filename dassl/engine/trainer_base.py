@@ -1,0 +1,236 @@
+"""The loop over epochs, and the models, optimizers and schedulers that it trains."""
+
+import os.path as osp
+
+import torch
+from torch import Tensor, nn
+
+from dassl.utils import (
+    NonFiniteLossError,
+    checkpoint_path,
+    last_checkpoint,
+    load_checkpoint,
+    load_weights,
+    restore_checkpoint,
+    save_checkpoint,
+    tolist_if_not,
+)
+
+
+class TrainerBase:
+    """Hooks around a loop over epochs; subclasses fill them in.
+
+    A run calls before_train, then for each epoch before_epoch, run_epoch and after_epoch, then after_train. What is
+    registered by register_model is switched between training and evaluation, saved and loaded under its name.
+    """
+
+    def __init__(self):
+        self._models: dict[str, nn.Module] = {}
+        self._optims: dict[str, torch.optim.Optimizer | None] = {}
+        self._scheds: dict[str, torch.optim.lr_scheduler.LRScheduler | None] = {}
+        self._writer = None
+        self.start_epoch = self.epoch = self.max_epoch = self.batch_idx = self.num_batches = 0
+
+    # models
+
+    def register_model(self, name: str = "model", model=None, optim=None, sched=None) -> None:
+        """Register a model with its optimizer and scheduler, if it has any.
+
+        Args:
+            name: also the folder of its checkpoints.
+        """
+        assert name not in self._models, f'a model is already registered as "{name}"'
+        self._models[name] = model
+        self._optims[name] = optim
+        self._scheds[name] = sched
+
+    def get_model_names(self, names: str | list[str] | None = None) -> list[str]:
+        """Return ``names`` as a list, or all registered names."""
+        if names is None:
+            return list(self._models)
+        names = tolist_if_not(names)
+        for name in names:
+            assert name in self._models, f'no model is registered as "{name}", only {list(self._models)}'
+        return names
+
+    def set_model_mode(self, mode: str = "train", names=None) -> None:
+        """Put models in "train" or "eval" ("test") mode."""
+        if mode not in ("train", "test", "eval"):
+            raise KeyError(mode)
+        for name in self.get_model_names(names):
+            self._models[name].train(mode == "train")
+
+    # checkpoints
+
+    def save_model(self, epoch: int, directory: str, is_best: bool = False, val_result=None, model_name: str = ""):
+        """Write a checkpoint of every model to ``<directory>/<name>/``.
+
+        Args:
+            epoch: the epoch just finished, counted from 0.
+            val_result: accuracy of this checkpoint on the val split, if known.
+            model_name: file name; default model.pth.tar-<epoch + 1>.
+        """
+        for name, model in self._models.items():
+            optim, sched = self._optims[name], self._scheds[name]
+            state = {
+                "state_dict": model.state_dict(),
+                "epoch": epoch + 1,
+                "optimizer": None if optim is None else optim.state_dict(),
+                "scheduler": None if sched is None else sched.state_dict(),
+                "val_result": None if val_result is None else float(val_result),
+                "run": self.run_state(),
+            }
+            save_checkpoint(state, osp.join(directory, name), is_best=is_best, model_name=model_name)
+
+    def resume_model_if_exist(self, directory: str) -> int:
+        """Restore the last checkpoint of every model, where there is one.
+
+        Returns:
+            int: the epoch, counted from 0, to go on with.
+        """
+        folders = {name: osp.join(directory, name) for name in self.get_model_names()}
+        if not folders or not all(osp.isfile(osp.join(folder, "checkpoint")) for folder in folders.values()):
+            print("No checkpoint found, train from scratch")
+            return 0
+        print(f"Found checkpoint at {directory} (will resume training)")
+        paths = {name: last_checkpoint(folder) for name, folder in folders.items()}
+        checkpoints = {name: load_checkpoint(path) for name, path in paths.items()}
+        done = min(checkpoint["epoch"] for checkpoint in checkpoints.values())
+        for name, checkpoint in checkpoints.items():
+            if checkpoint["epoch"] != done:  # killed when some models' files of an epoch were written, others' not
+                paths[name] = checkpoint_path(folders[name], done)
+                checkpoint = load_checkpoint(paths[name])
+            restore_checkpoint(checkpoint, paths[name], self._models[name], self._optims[name], self._scheds[name])
+            print(f"Loaded {paths[name]} (epoch = {done})")
+            self.load_run_state(checkpoint.get("run", {}))
+        return done
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Load the weights of every model from ``<directory>/<name>/``.
+
+        Args:
+            directory: output folder of a run; an empty one loads nothing.
+            epoch: how many epochs the checkpoint has; default the best on the val split, or else the last one.
+        """
+        if not directory:
+            print("Note: no model is loaded, as no folder is given")
+            return
+        for name, model in self._models.items():
+            path = checkpoint_path(osp.join(directory, name), epoch)
+            checkpoint = load_checkpoint(path)
+            load_weights(model, checkpoint, path)
+            result = checkpoint.get("val_result")
+            shown = "" if result is None else f", val_result = {result:.1f}"
+            print(f'Loading weights to {name} from "{path}" (epoch = {checkpoint.get("epoch")}{shown})')
+
+    def run_state(self) -> dict:
+        """What a resumed run needs beside models, optimizers and schedulers; goes into every checkpoint."""
+        return {}
+
+    def load_run_state(self, state: dict) -> None:
+        pass
+
+    # one step
+
+    def update_lr(self, names=None) -> None:
+        """Step the schedulers: once per epoch."""
+        for name in self.get_model_names(names):
+            if self._scheds[name] is not None:
+                self._scheds[name].step()
+
+    def detect_anomaly(self, loss: Tensor) -> None:
+        """Raise NonFiniteLossError if the loss is NaN or infinite."""
+        if not torch.isfinite(loss).all():
+            raise NonFiniteLossError(
+                f"the loss is NaN or infinite in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; "
+                "lower OPTIM.LR, or set the trainer's PREC to fp32"
+            )
+
+    def model_zero_grad(self, names=None) -> None:
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].zero_grad()
+
+    def model_backward(self, loss: Tensor) -> None:
+        self.detect_anomaly(loss)
+        loss.backward()
+
+    def model_update(self, names=None) -> None:
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].step()
+
+    def model_backward_and_update(self, loss: Tensor, names=None) -> None:
+        """One optimisation step on ``loss``."""
+        self.model_zero_grad(names)
+        self.model_backward(loss)
+        self.model_update(names)
+
+    # tensorboard
+
+    def init_writer(self, log_dir: str) -> None:
+        """Begin to write curves to ``log_dir``, if tensorboard is installed."""
+        if self._writer is not None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        print(f"Initialize tensorboard (log_dir={log_dir})")
+        self._writer = SummaryWriter(log_dir=log_dir)
+
+    def close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def write_scalar(self, tag: str, scalar_value, global_step: int | None = None) -> None:
+        if self._writer is not None:
+            self._writer.add_scalar(tag, scalar_value, global_step)
+
+    # the loop and its hooks
+
+    def train(self, start_epoch: int, max_epoch: int) -> None:
+        """Train from ``start_epoch``, which before_train may change, up to ``max_epoch``."""
+        self.start_epoch = start_epoch
+        self.max_epoch = max_epoch
+        self.before_train()
+        for epoch in range(self.start_epoch, self.max_epoch):
+            self.epoch = epoch
+            self.seed_epoch()
+            self.before_epoch()
+            self.run_epoch()
+            self.after_epoch()
+        self.after_train()
+
+    def seed_epoch(self) -> None:
+        """Called at the beginning of every epoch, before before_epoch."""
+
+    def before_train(self):
+        pass
+
+    def after_train(self):
+        pass
+
+    def before_epoch(self):
+        pass
+
+    def after_epoch(self):
+        pass
+
+    def run_epoch(self):
+        raise NotImplementedError
+
+    def test(self):
+        raise NotImplementedError
+
+    def parse_batch_train(self, batch):
+        raise NotImplementedError
+
+    def parse_batch_test(self, batch):
+        raise NotImplementedError
+
+    def forward_backward(self, batch):
+        raise NotImplementedError
+
+    def model_inference(self, images):
+        raise NotImplementedError

@@ -1,0 +1,109 @@
+"""From a model's scores to the figures that are reported."""
+
+import os.path as osp
+from collections import OrderedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dassl.utils import atomic_write
+
+from .build import EVALUATOR_REGISTRY
+
+
+class EvaluatorBase:
+    """Gathers what ``process`` is given; ``evaluate`` returns the metrics, the one to select a model by first."""
+
+    def __init__(self, cfg):
+        self.cfg = cfg
+
+    def reset(self):
+        raise NotImplementedError
+
+    def process(self, mo, gt):
+        raise NotImplementedError
+
+    def evaluate(self):
+        raise NotImplementedError
+
+
+@EVALUATOR_REGISTRY.register()
+class Classification(EvaluatorBase):
+    """Accuracy and macro F1; per class and as a confusion matrix where ``cfg.TEST`` asks for it.
+
+    Args:
+        lab2cname: class name of each label, for the result per class.
+    """
+
+    def __init__(self, cfg, lab2cname: dict[int, str] | None = None, **kwargs):
+        super().__init__(cfg)
+        self._lab2cname = lab2cname or {}
+        self.reset()
+
+    def reset(self) -> None:
+        self._y_true: list[Tensor] = []
+        self._y_pred: list[Tensor] = []
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        """Add a batch: scores ``mo`` (B, C) and labels ``gt`` (B,)."""
+        self._y_true.append(gt)
+        self._y_pred.append(mo.argmax(1))  # stays on its device: no wait for the GPU at every batch
+
+    def evaluate(self) -> OrderedDict:
+        """Print and return accuracy, error_rate and macro_f1 in percent, and the counts correct and total."""
+        y_true = torch.cat(self._y_true).cpu().numpy()
+        y_pred = torch.cat(self._y_pred).cpu().numpy()
+        total = len(y_true)
+        n_labels = int(max(y_true.max(), y_pred.max())) + 1
+        of_class = np.bincount(y_true, minlength=n_labels)  # images of each class
+        correct_of_class = np.bincount(y_true[y_true == y_pred], minlength=n_labels)
+        labels = np.flatnonzero(of_class)  # macro averages run over the classes that the split holds
+
+        correct = int(correct_of_class.sum())
+        accuracy = 100.0 * correct / total
+        predicted = np.bincount(y_pred, minlength=n_labels)
+        f1 = 2 * correct_of_class[labels] / (of_class + predicted)[labels]
+        macro_f1 = 100.0 * float(f1.mean())
+        results = OrderedDict(accuracy=accuracy, error_rate=100.0 - accuracy, macro_f1=macro_f1)
+        print(
+            "=> result\n"
+            f"* total: {total:,}\n"
+            f"* correct: {correct:,}\n"
+            f"* accuracy: {accuracy:.1f}%\n"
+            f"* error: {100.0 - accuracy:.1f}%\n"
+            f"* macro_f1: {macro_f1:.1f}%"
+        )
+
+        if self.cfg.TEST.PER_CLASS_RESULT:
+            results["perclass_accuracy"] = self._print_classes(labels, of_class, correct_of_class)
+        if self.cfg.TEST.COMPUTE_CMAT:
+            self._save_confusion_matrix(y_true, y_pred)
+        results["correct"], results["total"] = correct, total
+        return results
+
+    def _print_classes(self, labels: np.ndarray, of_class: np.ndarray, correct_of_class: np.ndarray) -> float:
+        print("=> per-class result")
+        accuracies = []
+        for label in labels.tolist():
+            accuracies.append(100.0 * correct_of_class[label] / of_class[label])
+            print(
+                f"* class: {label} ({self._lab2cname.get(label, '?')})\t"
+                f"total: {of_class[label]:,}\t"
+                f"correct: {correct_of_class[label]:,}\t"
+                f"acc: {accuracies[-1]:.1f}%"
+            )
+        mean = float(np.mean(accuracies))
+        print(f"* average: {mean:.1f}%")
+        return mean
+
+    def _save_confusion_matrix(self, y_true: np.ndarray, y_pred: np.ndarray) -> None:
+        """Row: true class, column: predicted one, of the labels that occur; each row is a share of its class."""
+        labels = np.union1d(y_true, y_pred)
+        counts = torch.zeros(len(labels), len(labels), dtype=torch.float64)
+        rows, columns = (torch.from_numpy(np.searchsorted(labels, y)) for y in (y_true, y_pred))
+        counts.index_put_((rows, columns), torch.ones(len(y_true), dtype=torch.float64), accumulate=True)
+        path = osp.join(self.cfg.OUTPUT_DIR, "cmat.pt")
+        with atomic_write(path, "wb") as file:
+            torch.save(counts / counts.sum(1, keepdim=True).clamp(min=1), file)
+        print(f"Confusion matrix is saved to {path}")

@@ -1,0 +1,70 @@
+from .atomic import atomic_write
+from .errors import NonFiniteLossError, UnknownNameError, UserError, did_you_mean
+from .logger import Logger, setup_logger
+from .meters import AverageMeter, MetricMeter
+from .progress import progress_bar
+from .registry import Registry
+from .tools import (
+    check_availability,
+    check_isfile,
+    collect_env_info,
+    get_most_similar_str_to_a_from_b,
+    listdir_nohidden,
+    mkdir_if_missing,
+    read_image,
+    read_json,
+    set_random_seed,
+    tolist_if_not,
+    write_json,
+)
+from .torchtools import (
+    checkpoint_path,
+    count_num_param,
+    init_network_weights,
+    last_checkpoint,
+    load_checkpoint,
+    load_pretrained_weights,
+    load_weights,
+    open_all_layers,
+    open_specified_layers,
+    restore_checkpoint,
+    resume_from_checkpoint,
+    save_checkpoint,
+)
+
+__all__ = [
+    "AverageMeter",
+    "Logger",
+    "MetricMeter",
+    "NonFiniteLossError",
+    "Registry",
+    "UnknownNameError",
+    "UserError",
+    "atomic_write",
+    "check_availability",
+    "check_isfile",
+    "checkpoint_path",
+    "collect_env_info",
+    "count_num_param",
+    "did_you_mean",
+    "get_most_similar_str_to_a_from_b",
+    "init_network_weights",
+    "last_checkpoint",
+    "listdir_nohidden",
+    "load_checkpoint",
+    "load_pretrained_weights",
+    "load_weights",
+    "mkdir_if_missing",
+    "open_all_layers",
+    "open_specified_layers",
+    "progress_bar",
+    "read_image",
+    "read_json",
+    "restore_checkpoint",
+    "resume_from_checkpoint",
+    "save_checkpoint",
+    "set_random_seed",
+    "setup_logger",
+    "tolist_if_not",
+    "write_json",
+]

@@ -1,0 +1,38 @@
+"""Files that are either the old one or the new one, never half of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from .errors import UserError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+    """Open a file for writing that takes the place of ``path`` once the block has ended without an error.
+
+    Folders are made as needed. A process killed inside the block leaves ``path`` as it was.
+
+    Args:
+        path: the file to write or replace.
+        mode: "w" for text (UTF-8) or "wb" for bytes.
+
+    Raises:
+        UserError: the file cannot be written (no permission, disk full, ...).
+    """
+    path = os.fspath(path)
+    temporary = f"{path}.tmp-{os.getpid()}"  # in the same folder, because os.replace cannot cross file systems
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        if isinstance(error, OSError):
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise

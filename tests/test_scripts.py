@@ -1,0 +1,444 @@
+"""The shell scripts, with a stand-in for Python that records what train.py would have been called with."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+METHODS = {"zsclip": "ZeroshotCLIP", "coop": "CoOp", "cocoop": "CoCoOp", "mudpt": "MuDPT"}
+
+# Stands in for Python: records the command line and leaves the results.json of a finished run.
+RECORDER = """\
+import json, os, pathlib, sys
+arguments = sys.argv[1:]
+with open(os.environ["CALLS"], "a") as calls:
+    calls.write(json.dumps(arguments) + "\\n")
+if os.environ.get("FAIL", "no failure") in " ".join(arguments):
+    print("line 1\\nerror: it did not work")
+    sys.exit(2)
+if os.environ.get("SLEEP"):
+    import time
+    pathlib.Path(os.environ["CALLS"] + ".pid").write_text(str(os.getpid()))
+    time.sleep(float(os.environ["SLEEP"]))
+if "--output-dir" in arguments:
+    folder = pathlib.Path(arguments[arguments.index("--output-dir") + 1])
+    folder.mkdir(parents=True)
+    print("=> result\\n* accuracy: 75.0%")
+    results = {"backbone": "tiny", "metrics": {"accuracy": 75.0, "total": 400}, "sampling_error": 2.2,
+               "learned_parameters": 8, "seconds": {"train": 3.0}}
+    (folder / "results.json").write_text(json.dumps(results))
+"""
+
+
+@pytest.fixture
+def recorder(tmp_path, monkeypatch):
+    """Sets PYTHON to the stand-in; returns the function that gives the calls made so far."""
+    script, calls = tmp_path / "recorder", tmp_path / "calls"
+    script.write_text(f"#!{sys.executable}\n{RECORDER}")
+    script.chmod(0o755)
+    monkeypatch.setenv("PYTHON", str(script))
+    monkeypatch.setenv("CALLS", str(calls))
+    return lambda: [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
+
+
+@pytest.fixture
+def project(root, tmp_path) -> Path:
+    """A root with the scripts and three datasets, of which `small` names the embedded backbone."""
+    project = tmp_path / "project"
+    shutil.copytree(root / "scripts", project / "scripts")
+    datasets = project / "configs" / "datasets"
+    datasets.mkdir(parents=True)
+    (datasets / "imagenet.yaml").write_text("DATASET:\n  NAME: ImageNet\n")
+    (datasets / "dtd.yaml").write_text("DATASET:\n  NAME: DescribableTextures\n")
+    (datasets / "small.yaml").write_text('DATASET: {NAME: Small}\nMODEL:\n  BACKBONE:\n    NAME: "tiny"  # embedded\n')
+    return project
+
+
+def call(script: Path, *arguments: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["bash", str(script), *arguments],
+        cwd=folder or script.parents[2],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def expected_call(trainer, dataset, config, seed, output, *rest, data="data", at=""):
+    return [
+        *(f"{at}train.py", "--root", data, *(("--seed", seed) if seed else ()), "--trainer", trainer),
+        *("--dataset-config-file", f"{at}configs/datasets/{dataset}.yaml"),
+        *("--config-file", f"{at}configs/trainers/{trainer}/{config}.yaml", "--output-dir", output, *rest),
+    ]
+
+
+SHOTS = ("DATASET.NUM_SHOTS", "16")
+BASE, NEW = ("DATASET.SUBSAMPLE_CLASSES", "base"), ("DATASET.SUBSAMPLE_CLASSES", "new")
+
+
+@pytest.mark.parametrize(
+    ("method", "config"),
+    [("coop", "vit_b16_ctxv1"), ("cocoop", "vit_b16_c4_ep10_batch1_ctxv1"), ("mudpt", "vit_b16_bz4_ep10_nctx4_depth9")],
+)
+def test_base_to_new_trains_on_base_and_tests_that_model_on_new(method, config, project, recorder):
+    trainer = METHODS[method]
+    base, new = (f"output/base2new/{half}/dtd/shots_16/{trainer}/{config}/seed2" for half in ("train_base", "test_new"))
+    assert call(project / f"scripts/{method}/base2new_train.sh", "dtd", "2").returncode == 0
+    assert call(project / f"scripts/{method}/base2new_test.sh", "dtd", "2", "INPUT.SIZE", "(64, 64)").returncode == 0
+    assert recorder() == [
+        expected_call(trainer, "dtd", config, "2", base, *SHOTS, *BASE),
+        expected_call(
+            trainer, "dtd", config, "2", new, "--eval-only", "--model-dir", base, *SHOTS, *NEW, "INPUT.SIZE", "(64, 64)"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "config"),
+    [
+        ("coop", "vit_b16_ep50_ctxv1"),
+        ("cocoop", "vit_b16_c4_ep10_batch1_ctxv1"),
+        ("mudpt", "vit_b16_bz4_ep10_nctx4_depth9"),
+    ],
+)
+def test_cross_dataset_trains_on_imagenet_and_tests_elsewhere(method, config, project, recorder):
+    trainer = METHODS[method]
+    model = f"output/imagenet/{trainer}/{config}_16shots/seed1"
+    tested = f"output/evaluation/{trainer}/{config}_16shots/dtd/seed1"
+    assert call(project / f"scripts/{method}/xd_train.sh", "1").returncode == 0
+    assert call(project / f"scripts/{method}/xd_test.sh", "dtd", "1").returncode == 0
+    assert recorder() == [
+        expected_call(trainer, "imagenet", config, "1", model, *SHOTS),
+        expected_call(trainer, "dtd", config, "1", tested, "--eval-only", "--model-dir", model),
+    ]
+
+
+def test_cross_dataset_evaluation_keeps_the_config_of_the_source(project, recorder):
+    model, tested = (
+        f"output/{folder}/seed1" for folder in ("small/CoOp/tiny_16shots", "evaluation/CoOp/tiny_16shots/dtd")
+    )
+    assert call(project / "scripts/coop/xd_train.sh", "1", SOURCE="small").returncode == 0
+    assert call(project / "scripts/coop/xd_test.sh", "dtd", "1", SOURCE="small").returncode == 0
+    assert recorder()[1] == expected_call("CoOp", "dtd", "tiny", "1", tested, "--eval-only", "--model-dir", model)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_few_shot_runs_seeds_1_2_3_unless_named(method, project, recorder):
+    script = project / f"scripts/{method}/few_shot.sh"
+    assert call(script, "small", "4").returncode == 0
+    assert call(script, "small", "1", "7", "8", "OPTIM.LR", "0.1").returncode == 0
+    trainer = METHODS[method]
+    tested_only = ["--eval-only"] if method == "zsclip" else []
+    assert recorder() == [
+        expected_call(
+            trainer, "small", "tiny", seed, f"output/small/{trainer}/tiny_{shots}shots/seed{seed}",
+            *tested_only, "DATASET.NUM_SHOTS", shots, *rest,
+        )
+        for shots, seed, *rest in (
+            ("4", "1"), ("4", "2"), ("4", "3"), ("1", "7", "OPTIM.LR", "0.1"), ("1", "8", "OPTIM.LR", "0.1"),
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shots", "config"),
+    [
+        ("dtd", "1", "vit_b16_ep50"),
+        ("dtd", "4", "vit_b16_ep100"),
+        ("dtd", "16", "vit_b16"),
+        ("imagenet", "16", "vit_b16_ep50"),
+    ],
+)
+def test_coop_trains_longer_on_more_shots(dataset, shots, config, project, recorder):
+    assert call(project / "scripts/coop/few_shot.sh", dataset, shots, "1").returncode == 0
+    assert f"configs/trainers/CoOp/{config}.yaml" in recorder()[0]
+
+
+def test_zero_shot_clip_trains_nothing(project, recorder):
+    for script, *arguments in (
+        ("base2new_train", "dtd", "1"),
+        ("base2new_test", "dtd", "1"),
+        ("xd_train", "1"),
+        ("xd_test", "dtd", "1"),
+        ("zeroshot", "dtd", "rn50"),
+    ):
+        assert call(project / f"scripts/zsclip/{script}.sh", *arguments).returncode == 0
+    path = "dtd/shots_16/ZeroshotCLIP/vit_b16/seed1"
+    test = "--eval-only"
+    assert recorder() == [
+        expected_call("ZeroshotCLIP", dataset, config, seed, f"output/{output}", *rest)
+        for dataset, config, seed, output, *rest in (
+            ("dtd", "vit_b16", "1", f"base2new/train_base/{path}", test, *SHOTS, *BASE),
+            ("dtd", "vit_b16", "1", f"base2new/test_new/{path}", test, *SHOTS, *NEW),
+            ("imagenet", "vit_b16", "1", "imagenet/ZeroshotCLIP/vit_b16_16shots/seed1", test, *SHOTS),
+            ("dtd", "vit_b16", "1", "evaluation/ZeroshotCLIP/vit_b16_16shots/dtd/seed1", test),
+            ("dtd", "rn50", "", "ZeroshotCLIP/rn50/dtd", test),
+        )
+    ]
+
+
+def test_coop_main_and_eval_keep_coops_arguments(project, recorder):
+    assert call(project / "scripts/coop/main.sh", "imagenet", "rn50_ep50", "end", "16", "16", "False").returncode == 0
+    assert call(project / "scripts/coop/eval.sh", "dtd", "rn50_ep50").returncode == 0
+    variant = "rn50_ep50_16shots/nctx16_cscFalse_ctpend"
+    keys = "TRAINER.COOP.N_CTX 16 TRAINER.COOP.CSC False TRAINER.COOP.CLASS_TOKEN_POSITION end".split()
+    seeds = ("1", "2", "3")
+    models = [f"output/imagenet/CoOp/{variant}/seed{seed}" for seed in seeds]
+    trained = [
+        expected_call("CoOp", "imagenet", "rn50_ep50", seed, model, *SHOTS, *keys)
+        for seed, model in zip(seeds, models, strict=True)
+    ]
+    tested = [
+        expected_call(
+            "CoOp", "dtd", "rn50_ep50", seed, f"output/evaluation/CoOp/{variant}/dtd/seed{seed}",
+            "--eval-only", "--model-dir", model, *keys,
+        )
+        for seed, model in zip(seeds, models, strict=True)
+    ]  # fmt: skip
+    assert recorder() == trained + tested
+
+
+def test_works_from_any_folder_and_with_own_folders(project, recorder, tmp_path):
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    at = f"{project.resolve()}/"
+    script = project / "scripts/mudpt/base2new_train.sh"
+    path = "base2new/train_base/small/shots_4/MuDPT/mine/seed1"
+    own = {"DATA": "my data", "OUTPUT": "my output", "CFG": "mine", "SHOTS": "4"}
+    assert call(script, "small", "1", folder=elsewhere).returncode == 0
+    assert call(script, "small", "1", folder=elsewhere, **own).returncode == 0
+    default = f"{at}output/base2new/train_base/small/shots_16/MuDPT/tiny/seed1"
+    assert recorder() == [
+        expected_call("MuDPT", "small", "tiny", "1", default, *SHOTS, *BASE, data=f"{at}data", at=at),
+        expected_call(
+            "MuDPT", "small", "mine", "1", f"my output/{path}", "DATASET.NUM_SHOTS", "4", *BASE, data="my data", at=at
+        ),
+    ]
+    assert (elsewhere / "my output" / path / "results.json").is_file()
+
+
+def test_a_finished_run_is_skipped_with_one_line_and_an_unfinished_one_is_run_again(project, recorder):
+    script = project / "scripts/coop/base2new_train.sh"
+    assert call(script, "small", "1").returncode == 0
+    again = call(script, "small", "1")
+    assert again.returncode == 0
+    results = "output/base2new/train_base/small/shots_16/CoOp/tiny/seed1/results.json"
+    assert again.stdout == f"skipped, finished before: {results}\n"
+    assert len(recorder()) == 1
+    shutil.move(project / results, project / "output" / "results.json")  # the folder stays, unfinished
+    call(script, "small", "1")
+    assert len(recorder()) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "first"),
+    [
+        ("cocoop/base2new_test.sh", ["small", "3"], "scripts/cocoop/base2new_train.sh small 3"),
+        ("mudpt/xd_test.sh", ["small", "3"], "scripts/mudpt/xd_train.sh 3"),
+        ("coop/eval.sh", ["small", "rn50"], "scripts/coop/main.sh imagenet rn50 end 16 16 False"),
+    ],
+)
+def test_testing_without_a_trained_model_names_the_command_to_run_first(script, arguments, first, project, recorder):
+    result = call(project / "scripts" / script, *arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no finished training run in output/") and result.stderr.count("\n") == 1
+    assert result.stderr.endswith(f"first run: bash {first}\n")
+    assert recorder() == []
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("mudpt/base2new_train.sh", ["small"], "usage: base2new_train.sh DATASET SEED [KEY VALUE ...]"),
+        ("mudpt/few_shot.sh", ["small"], "usage: few_shot.sh DATASET SHOTS [SEED...] [KEY VALUE ...]"),
+        ("mudpt/xd_train.sh", [], "usage: xd_train.sh SEED [KEY VALUE ...]"),
+        ("coop/main.sh", ["small", "rn50"], "usage: main.sh DATASET CFG CTP NCTX SHOTS CSC [KEY VALUE ...]"),
+        ("mudpt/base2new_train.sh", ["small", "one"], 'SEED must be a number, not "one"'),
+        ("mudpt/few_shot.sh", ["small", "many"], 'SHOTS must be a number, not "many"'),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_exit_code_2(script, arguments, message, project, recorder):
+    result = call(project / "scripts" / script, *arguments)
+    assert (result.returncode, result.stderr) == (2, f"error: {message}\n")
+    assert recorder() == []
+
+
+def test_an_unknown_dataset_is_named_with_the_nearest_one(root, tmp_path):
+    result = call(
+        root / "scripts/mudpt/base2new_test.sh", "digit", "1", PYTHON=sys.executable, OUTPUT=str(tmp_path / "output")
+    )
+    assert result.returncode == 2
+    assert result.stderr == 'error: no config file configs/datasets/digit.yaml (did you mean "digits"?)\n'
+    assert not (tmp_path / "output").exists()
+
+
+def test_the_exit_code_of_a_failed_run_is_passed_on(project, recorder):
+    assert call(project / "scripts/coop/few_shot.sh", "small", "4", FAIL="--seed 2").returncode == 2
+    assert len(recorder()) == 2
+
+
+# setup_venv.sh
+
+
+@pytest.fixture
+def fresh(root, tmp_path) -> Path:
+    """A root with a made-up .venv whose pip records its calls in .venv/calls and fails while .venv/fail exists."""
+    fresh = tmp_path / "fresh"
+    (fresh / "scripts").mkdir(parents=True)
+    shutil.copy(root / "scripts" / "setup_venv.sh", fresh / "scripts")
+    (fresh / "requirements.txt").write_text("yacs\n")
+    python = fresh / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        "#!/usr/bin/env bash\n"
+        'if [[ "$1 $2 ${3-}" == "-m pip install" ]]; then echo "$@" >>.venv/calls; [[ ! -e .venv/fail ]]; exit; fi\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    return fresh
+
+
+def setup(fresh: Path, **environment: str) -> subprocess.CompletedProcess:
+    return call(fresh / "scripts" / "setup_venv.sh", folder=fresh, **environment)
+
+
+def installs(fresh: Path) -> int:
+    calls = fresh / ".venv" / "calls"
+    return len(calls.read_text().splitlines()) if calls.exists() else 0
+
+
+def test_requirements_are_installed_once_and_again_when_they_change(fresh):
+    assert "installed requirements.txt" in setup(fresh).stdout
+    second = setup(fresh)
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert installs(fresh) == 1
+    (fresh / "requirements.txt").write_text("yacs\ntqdm\n")
+    assert setup(fresh).returncode == 0
+    assert installs(fresh) == 2
+
+
+def test_a_failed_install_is_retried_and_then_told(fresh):
+    (fresh / ".venv" / "fail").touch()
+    result = setup(fresh)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: cannot install requirements.txt")
+    assert installs(fresh) == 2
+    (fresh / ".venv" / "fail").unlink()
+    assert setup(fresh).returncode == 0  # nothing claims to be installed after the failure
+
+
+def test_an_old_python_is_refused_in_one_line(fresh, tmp_path):
+    shutil.rmtree(fresh / ".venv")
+    old = tmp_path / "python3.8"
+    old.write_text('#!/usr/bin/env bash\n[[ $1 == --version ]] && echo "Python 3.8.18" && exit\nexit 1\n')
+    old.chmod(0o755)
+    result = setup(fresh, PYTHON=str(old))
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert "Python 3.8.18; Python 3.10 or newer is needed" in result.stderr
+    assert not (fresh / ".venv").exists()
+
+
+# quickstart.py
+
+
+@pytest.fixture
+def quickstart(root, recorder, tmp_path):
+    """The command that runs CoOp and zero-shot CLIP on one dataset, and the environment for it."""
+    environment = {"OUTPUT": str(tmp_path / "output"), "METHODS": "coop zsclip", "SEEDS": "1 2", "DATASETS": "digits"}
+    return [sys.executable, str(root / "scripts" / "quickstart.py")], {**os.environ, **environment}
+
+
+def test_quickstart_runs_everything_prints_the_table_and_skips_it_the_next_time(quickstart, recorder, tmp_path):
+    command, environment = quickstart
+    first = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert len(recorder()) == 8
+    lines = first.stdout.splitlines()
+    assert (
+        sum(bool(re.fullmatch(r"\[\d/8\] \w+ digits seed \d, (base|new) classes: 75\.0 %, \d+ s", x)) for x in lines)
+        == 8
+    )
+    assert sum("75.00 ± 0.00" in line and line.endswith("1 2") for line in lines) == 2
+    assert f"results, models and logs of every run: {tmp_path / 'output'}" in first.stdout
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 0
+    assert second.stdout.count("finished before") == 8
+    assert len(recorder()) == 8
+
+
+def test_quickstart_goes_on_after_a_failed_run_and_says_so(quickstart, recorder):
+    command, environment = quickstart
+    failing = {**environment, "FAIL": "--seed 2 --trainer CoOp"}
+    result = subprocess.run(command, env=failing, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "failed: coop digits seed 2, base classes" in result.stdout
+    assert "    error: it did not work" in result.stdout
+    assert "not run: coop digits seed 2, new classes" in result.stdout
+    assert "2 of 8 runs failed" in result.stdout
+    assert len(recorder()) == 7
+    assert any(line.endswith("1 (no 2)") for line in result.stdout.splitlines())
+
+
+def test_quickstart_rewrites_one_line_on_a_terminal(quickstart):
+    command, environment = quickstart
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, env={**environment, "SLEEP": "0.5", "COLUMNS": "100"}, stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # how Linux says that the other side has closed
+        pass
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    states = shown.decode().split("\r\033[2K")
+    assert any(re.match(r"\[#{6}-{18}\] 2/8 runs  0:0\d, about 0:0\d left  \w+ digits seed \d, ", x) for x in states)
+    assert "[1/8]" not in shown.decode()
+
+
+def test_quickstart_stops_its_runs_on_ctrl_c(quickstart, tmp_path):
+    command, environment = quickstart
+    process = subprocess.Popen(
+        command, env={**environment, "SLEEP": "600", "JOBS": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    pid = tmp_path / "calls.pid"
+    deadline = time.monotonic() + 30
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command continues" in printed
+    for _ in range(50):  # its parent, the shell, is gone too, so that it may take a moment to disappear
+        if not Path("/proc", pid.read_text()).exists():
+            break
+        time.sleep(0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"DATASETS": "digits nothing"}, "error: DATASETS: unknown nothing (known: "),
+        ({"METHODS": "magic"}, "error: METHODS: unknown magic (known: "),
+        ({"JOBS": "0"}, "error: JOBS must be a number above 0, not 0"),
+    ],
+)
+def test_quickstart_refuses_what_it_does_not_know(changes, message, quickstart, recorder):
+    command, environment = quickstart
+    result = subprocess.run(command, env={**environment, **changes}, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert result.stderr.startswith(message)
+    assert recorder() == []

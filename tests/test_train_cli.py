@@ -1,0 +1,381 @@
+"""The command line of train.py, with a third party's trainer and dataset that know nothing of this project."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
+from dassl.engine import TRAINER_REGISTRY, TrainerX
+from dassl.utils import UserError
+
+COOP_FLAGS = """--root --output-dir --resume --seed --source-domains --target-domains --transforms --config-file
+--dataset-config-file --trainer --backbone --head --eval-only --model-dir --load-epoch --no-train""".split()
+GOLDEN_CONFIGS = json.loads((Path(__file__).parent / "golden" / "trainer_configs.json").read_text())
+
+
+@DATASET_REGISTRY.register()
+class ThirdPartyColours(DatasetBase):
+    """Three classes of noisy images of one colour each, as upstream writes its datasets."""
+
+    def __init__(self, cfg):
+        folder = Path(cfg.DATASET.ROOT) / "colours"
+        splits = {
+            split: [
+                Datum(impath=str(path), label=int(path.parent.name), classname=f"colour {path.parent.name}")
+                for path in sorted((folder / split).glob("*/*.png"))
+            ]
+            for split in ("train", "val", "test")
+        }
+        super().__init__(train_x=splits["train"], val=splits["val"], test=splits["test"])
+
+
+@TRAINER_REGISTRY.register()
+class ThirdPartyLinear(TrainerX):
+    """One linear layer on the pixels, one of whose tensors is not trained."""
+
+    def build_model(self):
+        self.model = torch.nn.Linear(3 * 8 * 8, self.num_classes)
+        self.model.bias.requires_grad_(False)
+        self.optim = torch.optim.SGD([self.model.weight], lr=self.cfg.OPTIM.LR)
+        self.sched = torch.optim.lr_scheduler.ConstantLR(self.optim)
+        self.register_model("classifier", self.model, self.optim, self.sched)
+
+    def forward_backward(self, batch):
+        images, labels, _ = self.parse_batch_train(batch)
+        loss = torch.nn.functional.cross_entropy(self.model_inference(images), labels)
+        self.model_backward_and_update(loss)
+        return {"loss": loss.item()}
+
+    def model_inference(self, images):
+        return self.model(images.flatten(1))
+
+
+@TRAINER_REGISTRY.register()
+class ThirdPartyOwnTest(ThirdPartyLinear):
+    """Tests in its own way and returns only an accuracy."""
+
+    def test(self, split=None):
+        return 40.0
+
+
+@TRAINER_REGISTRY.register()
+class ThirdPartyFailing(ThirdPartyLinear):
+    """Fails with the error that the test sets, in the epoch that the test sets."""
+
+    error, at_epoch = None, 0
+
+    def before_epoch(self):
+        if self.epoch == self.at_epoch:
+            raise self.error
+
+
+@pytest.fixture
+def run_folder(tmp_path, monkeypatch) -> Path:
+    """A working folder with the images and a config file; the output goes to runs/."""
+    random = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2), ("test", 5)):
+        for label in range(3):
+            folder = tmp_path / "data" / "colours" / split / str(label)
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 200, (8, 8, 3))
+                pixels[..., label] += 55
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    (tmp_path / "colours.yaml").write_text("DATASET: {NAME: ThirdPartyColours}\nSEED: 5\nOPTIM: {LR: 0.5}\n")
+    (tmp_path / "linear.yaml").write_text(
+        "INPUT: {SIZE: [8, 8], TRANSFORMS: [normalize]}\n"
+        "DATALOADER: {NUM_WORKERS: 0, TRAIN_X: {BATCH_SIZE: 4}}\n"
+        "OPTIM: {NAME: sgd, LR: 0.01, MAX_EPOCH: 2}\n"
+        "TRAINER: {THIRDPARTY: {ANYTHING: 1}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def arguments(*more: str, trainer: str = "ThirdPartyLinear", output: str = "runs/one/seed1") -> list[str]:
+    return [
+        *("--root", "data", "--trainer", trainer, "--output-dir", output),
+        *("--dataset-config-file", "colours.yaml", "--config-file", "linear.yaml", *more),
+    ]
+
+
+def results(output: str = "runs/one/seed1") -> dict:
+    return json.loads(Path(output, "results.json").read_text())
+
+
+def assert_one_error_line(capsys, *parts: str) -> None:
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ") and errors.count("\n") == 1, errors
+    for part in parts:
+        assert part in errors
+
+
+# configuration
+
+
+def test_help_names_every_flag_of_coop_and_does_not_wait_for_pytorch(root):
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", str(root / "train.py"), "--help"], capture_output=True, text=True
+    )
+    assert result.returncode == 0
+    for flag in COOP_FLAGS:
+        assert f"{flag} " in result.stdout or f"{flag}\n" in result.stdout
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "argparse" in imported and "torch" not in imported
+
+
+def test_dataset_file_then_method_file_then_flags_then_pairs(run_folder):
+    cfg = train.setup_cfg(train.parse_args(arguments()))
+    assert (cfg.DATASET.NAME, cfg.SEED, cfg.OPTIM.LR) == ("ThirdPartyColours", 5, 0.01)
+    cfg = train.setup_cfg(train.parse_args(arguments("--seed", "0", "--backbone", "RN50", "OPTIM.LR", "0.1")))
+    assert (cfg.SEED, cfg.MODEL.BACKBONE.NAME, cfg.OPTIM.LR) == (0, "RN50", 0.1)
+    cfg = train.setup_cfg(train.parse_args(arguments("--seed", "2", "SEED", "3")))
+    assert cfg.SEED == 3
+    assert cfg.is_frozen()
+
+
+def test_every_flag_sets_its_key(run_folder):
+    flags = "--resume old --source-domains a b --target-domains c --transforms random_flip normalize --head mlp".split()
+    cfg = train.setup_cfg(train.parse_args(arguments(*flags)))
+    assert (cfg.RESUME, cfg.DATASET.SOURCE_DOMAINS, cfg.DATASET.TARGET_DOMAINS) == ("old", ["a", "b"], ["c"])
+    assert (cfg.INPUT.TRANSFORMS, cfg.MODEL.HEAD.NAME) == (["random_flip", "normalize"], "mlp")
+    assert (cfg.DATASET.ROOT, cfg.OUTPUT_DIR, cfg.TRAINER.NAME) == ("data", "runs/one/seed1", "ThirdPartyLinear")
+
+
+def config_file(root: Path, name: str):
+    return train.setup_cfg(train.parse_args(["--config-file", str(root / name)]))
+
+
+@pytest.mark.parametrize("name", GOLDEN_CONFIGS["files"])
+def test_upstreams_config_files_have_upstreams_values(name, root):
+    cfg = config_file(root, name)
+    for key, expected in {**GOLDEN_CONFIGS["common"], **GOLDEN_CONFIGS["files"][name]}.items():
+        value = cfg
+        for part in key.split("."):
+            value = value[part]
+        assert (list(value) if isinstance(value, tuple) else value) == expected, key
+
+
+def test_every_config_file_of_the_repository_is_valid(root):
+    files = sorted((root / "configs").rglob("*.yaml"))
+    assert len(files) > len(GOLDEN_CONFIGS["files"])
+    for file in files:
+        config_file(root, str(file.relative_to(root)))
+
+
+def test_released_set_up_of_mudpt(root):
+    for prompts in (2, 4):
+        cfg = config_file(root, f"configs/trainers/MuDPT/vit_b16_bz4_ep10_nctx{prompts}_depth9.yaml")
+        assert (cfg.OPTIM.LR, cfg.OPTIM.MAX_EPOCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE) == (0.0025, 10, 4)
+        assert (cfg.OPTIM.WARMUP_EPOCH, cfg.OPTIM.WARMUP_TYPE, cfg.OPTIM.WARMUP_CONS_LR) == (1, "constant", 1e-5)
+        assert cfg.INPUT.TRANSFORMS == ("random_resized_crop", "random_flip", "normalize")
+        assert (cfg.TRAINER.MUDPT.N_CTX, cfg.TRAINER.MUDPT.DEEP_PROMPT_DEPTH) == (prompts, 9)
+        assert cfg.MODEL.BACKBONE.NAME == "ViT-B/16"
+
+
+# results
+
+
+def test_a_run_leaves_log_checkpoints_and_results(run_folder, capsys):
+    assert train.run(arguments("--seed", "1", "DATASET.NUM_SHOTS", "4")) == 0
+    run = results()
+    assert (run["trainer"], run["dataset"], run["seed"], run["shots"]) == (
+        "ThirdPartyLinear", "ThirdPartyColours", 1, 4,
+    )  # fmt: skip
+    assert run["version"] == train.__version__
+    assert (run["num_classes"], run["num_images"]) == (3, {"train": 12, "val": 6, "test": 15})
+    assert run["learned_parameters"] == 3 * 192  # the frozen bias is not learned
+    metrics = run["metrics"]
+    assert metrics["total"] == 15
+    share = metrics["correct"] / 15
+    assert metrics["accuracy"] == pytest.approx(100 * share)
+    assert run["sampling_error"] == pytest.approx(100 * (share * (1 - share) / 15) ** 0.5)
+    assert 0 < run["seconds"]["train"] and 0 < run["seconds"]["test"]
+    assert run["seconds"]["train"] + run["seconds"]["test"] < run["seconds"]["total"]
+    assert run["peak_memory_mb"] > 50
+    assert run["environment"]["torch"] == torch.__version__
+    assert run["config"]["OPTIM"]["MAX_EPOCH"] == 2
+    assert run["config"]["TRAINER"]["THIRDPARTY"] == {"ANYTHING": 1}
+    assert run["tested_model"] is None
+    log = Path("runs/one/seed1/log.txt").read_text()
+    assert "** Arguments **" in log and "** Config **" in log and "** System info **" in log
+    assert log.index("Finish training") < log.index(f"* accuracy: {metrics['accuracy']:.1f}%")
+    assert capsys.readouterr().out.endswith(log[-100:])
+    assert Path("runs/one/seed1/classifier/model.pth.tar-2").is_file()
+
+
+def test_the_same_seed_gives_the_same_result(run_folder):
+    states, metrics = [], []
+    for seed, output in ((1, "first"), (1, "second"), (2, "third")):
+        assert train.run(arguments("--seed", str(seed), output=output)) == 0
+        metrics.append(results(output)["metrics"])
+        states.append(torch.load(f"{output}/classifier/model.pth.tar-2", weights_only=True)["state_dict"]["weight"])
+    assert metrics[0] == metrics[1]
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+@pytest.mark.parametrize(
+    ("flags", "pairs", "epoch"),
+    [
+        ([], [], 2),
+        (["--load-epoch", "1"], ["TRAIN.CHECKPOINT_FREQ", "1"], 1),
+    ],
+)
+def test_eval_only_tests_the_last_epoch_unless_another_is_named(flags, pairs, epoch, run_folder):
+    assert train.run(arguments("--seed", "1", *pairs)) == 0
+    tested = arguments("--eval-only", "--model-dir", "runs/one/seed1", *flags, output="runs/tested")
+    assert train.run(tested) == 0
+    run = results("runs/tested")
+    assert run["tested_model"] == {"model_dir": "runs/one/seed1", "epoch": epoch}
+    assert run["seconds"]["train"] is None
+    if epoch == 2:
+        assert run["metrics"] == results()["metrics"]
+
+
+def test_eval_only_prefers_the_best_epoch_where_one_was_kept(run_folder):
+    assert train.run(arguments("--seed", "1", "TEST.FINAL_MODEL", "best_val", "OPTIM.MAX_EPOCH", "4")) == 0
+    assert train.run(arguments("--eval-only", "--model-dir", "runs/one/seed1", output="runs/tested")) == 0
+    best = torch.load("runs/one/seed1/classifier/model-best.pth.tar", weights_only=True)["epoch"]
+    assert results("runs/tested")["tested_model"]["epoch"] == best
+    assert results("runs/tested")["metrics"] == results()["metrics"]
+
+
+def test_a_trainer_with_its_own_test_still_gets_results(run_folder):
+    assert train.run(arguments(trainer="ThirdPartyOwnTest")) == 0
+    assert results()["metrics"] == {"accuracy": 40.0}
+
+
+def test_no_train_only_builds_the_trainer(run_folder):
+    assert train.run(arguments("--no-train")) == 0
+    assert [path.name for path in Path("runs/one/seed1").iterdir()] == ["log.txt"]
+
+
+def test_a_run_without_a_test_has_results_without_metrics(run_folder):
+    assert train.run(arguments("TEST.NO_TEST", "True")) == 0
+    assert (results()["metrics"], results()["sampling_error"]) == ({}, None)
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("more", "parts"),
+    [
+        (["--trainer", "ThirdPartyLinaer"], ['"ThirdPartyLinaer"', 'did you mean "ThirdPartyLinear"?']),
+        (["DATASET.NAME", "ThirdPartyColors"], ['"ThirdPartyColors"', 'did you mean "ThirdPartyColours"?']),
+        (["OPTIM.MAX_EPOHC", "3"], ['"OPTIM.MAX_EPOHC"', 'did you mean "OPTIM.MAX_EPOCH"?']),
+        (["TRAINER.COOP.NCTX", "3"], ['"TRAINER.COOP.NCTX"', 'did you mean "TRAINER.COOP.N_CTX"?']),
+        (["OPTIM.MAX_EPOCH"], ['"OPTIM.MAX_EPOCH"']),
+        (["OPTIM.MAX_EPOCH", "many"], ['"OPTIM.MAX_EPOCH"', "'many'"]),
+        (["--config-file", "linaer.yaml"], ["linaer.yaml", 'did you mean "linear"?']),
+        (["--root", "nowhere"], ["ThirdPartyColours"]),
+        (["--eval-only", "--model-dir", "nowhere"], ["nowhere/classifier"]),
+        (["--resume", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_a_mistake_is_one_line_exit_code_2_and_leaves_nothing(more, parts, run_folder, capsys):
+    assert train.run(arguments(*more)) == 2
+    assert_one_error_line(capsys, *parts)
+    assert not Path("runs").exists()
+
+
+def test_an_unknown_flag_is_one_line_and_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train.run(["--sed", "1"])
+    assert stopped.value.code == 2
+    assert_one_error_line(capsys, "--sed", "train.py --help")
+
+
+def test_a_truncated_image_is_named_and_leaves_nothing(run_folder, capsys):
+    image = Path("data/colours/train/1/2.png")
+    image.write_bytes(image.read_bytes()[:60])
+    assert train.run(arguments("--seed", "1")) == 2
+    assert_one_error_line(capsys, str(image))
+    assert not Path("runs").exists()
+
+
+def test_a_truncated_image_is_one_line_also_from_a_loader_process(run_folder, capsys):
+    image = Path("data/colours/train/1/2.png")
+    image.write_bytes(image.read_bytes()[:60])
+    assert train.run(arguments("DATALOADER.NUM_WORKERS", "1")) == 2
+    assert_one_error_line(capsys, str(image))
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(run_folder, capsys):
+    Path("file").touch()
+    assert train.run(arguments(output="file/seed1")) == 2
+    assert_one_error_line(capsys, "file/seed1")
+
+
+def test_a_failed_run_leaves_what_was_there_before(run_folder, capsys):
+    Path("runs/one/seed1").mkdir(parents=True)
+    Path("runs/one/seed1/notes").touch()
+    assert train.run(arguments("--eval-only", "--model-dir", "nowhere")) == 2
+    assert [path.name for path in Path("runs/one/seed1").iterdir()] == ["notes"]
+
+
+@pytest.fixture
+def fail(monkeypatch):
+    def fail(error: BaseException, at_epoch: int) -> None:
+        monkeypatch.setattr(ThirdPartyFailing, "error", error)
+        monkeypatch.setattr(ThirdPartyFailing, "at_epoch", at_epoch)
+
+    return fail
+
+
+def test_a_run_that_fails_after_a_checkpoint_keeps_it_and_has_no_results(run_folder, fail, capsys):
+    fail(UserError("the disk is full"), at_epoch=1)
+    assert train.run(arguments(trainer="ThirdPartyFailing")) == 2
+    assert_one_error_line(capsys, "the disk is full")
+    assert Path("runs/one/seed1/classifier/model.pth.tar-1").is_file()
+    assert Path("runs/one/seed1/log.txt").is_file()
+    assert not Path("runs/one/seed1/results.json").exists()
+    fail(UserError("not again"), at_epoch=-1)
+    assert train.run(arguments(trainer="ThirdPartyFailing")) == 0
+    assert results()["metrics"]["total"] == 15
+
+
+def test_ctrl_c_is_exit_code_130(run_folder, fail, capsys):
+    fail(KeyboardInterrupt(), at_epoch=1)
+    assert train.run(arguments(trainer="ThirdPartyFailing")) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(run_folder, fail):
+    fail(RuntimeError("a bug"), at_epoch=0)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train.run(arguments(trainer="ThirdPartyFailing"))
+
+
+def test_debugging_shows_the_traceback_of_a_mistake(run_folder, fail, monkeypatch):
+    monkeypatch.setenv("MUDPT_DEBUG", "1")
+    fail(UserError("the disk is full"), at_epoch=0)
+    with pytest.raises(UserError):
+        train.run(arguments(trainer="ThirdPartyFailing"))
+
+
+def test_a_missing_package_is_one_line(run_folder, fail, capsys):
+    fail(ModuleNotFoundError("No module named 'wilds'", name="wilds"), at_epoch=0)
+    assert train.run(arguments(trainer="ThirdPartyFailing")) == 2
+    assert_one_error_line(capsys, '"wilds"', "scripts/setup_venv.sh")
+
+
+def test_from_a_shell(root, tmp_path):
+    result = subprocess.run(
+        [sys.executable, str(root / "train.py"), "--trainer", "CoOpp", "--output-dir", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert 'did you mean "CoOp"?' in result.stderr
+    assert not (tmp_path / "run").exists()

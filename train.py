@@ -1,0 +1,331 @@
+"""One run: train a method on a dataset and test it, or only test it (--eval-only). The command line is CoOp's.
+
+A run writes into its output folder log.txt, the checkpoints and, last, results.json: what was run, how well, at what
+cost. Mistakes of the user end in one line `error: ...` and exit code 2 (MUDPT_DEBUG=1 shows the traceback instead).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from user_error import UserError, did_you_mean
+
+# PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
+# at once.
+
+__version__ = "0.1.0"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line without the usage."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = OneLineParser(prog="train.py", description="Train and test a prompt-tuning method.")
+    parser.add_argument("--root", default="", help="folder of the datasets")
+    parser.add_argument("--output-dir", default="", help="folder of this run's log, checkpoints and results")
+    parser.add_argument("--resume", default="", help="folder of the checkpoints to go on from (default: --output-dir)")
+    parser.add_argument(
+        "--seed", type=int, default=-1, help="0 or more: fixed seed; negative: a different run each time"
+    )
+    parser.add_argument("--source-domains", nargs="+", help="source domains for domain generalization")
+    parser.add_argument("--target-domains", nargs="+", help="target domains for domain generalization")
+    parser.add_argument("--transforms", nargs="+", help="augmentations, instead of INPUT.TRANSFORMS")
+    parser.add_argument("--config-file", default="", help="YAML file of the method")
+    parser.add_argument("--dataset-config-file", default="", help="YAML file of the dataset")
+    parser.add_argument("--trainer", default="", help="name of the trainer")
+    parser.add_argument("--backbone", default="", help="name of the backbone")
+    parser.add_argument("--head", default="", help="name of the head")
+    parser.add_argument("--eval-only", action="store_true", help="only test")
+    parser.add_argument("--model-dir", default="", help="with --eval-only: output folder of the run to test")
+    parser.add_argument(
+        "--load-epoch",
+        type=int,
+        help="with --eval-only: epoch to test (default: the best on validation, else the last)",
+    )
+    parser.add_argument("--no-train", action="store_true", help="only build the trainer")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys and their values"
+    )
+    return parser.parse_args(argv)
+
+
+def extend_cfg(cfg) -> None:
+    """Add the keys of our datasets and trainers to Dassl's configuration."""
+    import datasets
+    import trainers
+
+    cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP checkpoint, instead of the one that MODEL.BACKBONE.NAME names
+    datasets.add_config(cfg)
+    trainers.add_config(cfg)
+
+
+def reset_cfg(cfg, args: argparse.Namespace) -> None:
+    """Set the keys that have a flag of their own."""
+    if args.root:
+        cfg.DATASET.ROOT = args.root
+    if args.output_dir:
+        cfg.OUTPUT_DIR = args.output_dir
+    if args.resume:
+        cfg.RESUME = args.resume
+    if args.seed >= 0:
+        cfg.SEED = args.seed
+    if args.source_domains:
+        cfg.DATASET.SOURCE_DOMAINS = args.source_domains
+    if args.target_domains:
+        cfg.DATASET.TARGET_DOMAINS = args.target_domains
+    if args.transforms:
+        cfg.INPUT.TRANSFORMS = args.transforms
+    if args.trainer:
+        cfg.TRAINER.NAME = args.trainer
+    if args.backbone:
+        cfg.MODEL.BACKBONE.NAME = args.backbone
+    if args.head:
+        cfg.MODEL.HEAD.NAME = args.head
+
+
+def setup_cfg(args: argparse.Namespace):
+    """The frozen configuration: defaults, then the dataset's file, the method's file, flags, KEY VALUE pairs."""
+    config_files = [file for file in (args.dataset_config_file, args.config_file) if file]
+    for file in config_files:
+        check_config_file(Path(file))
+
+    from dassl.config import get_cfg_default
+
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    for file in config_files:
+        cfg.merge_from_file(file)
+    reset_cfg(cfg, args)
+    cfg.merge_from_list(args.opts or [])
+    cfg.freeze()
+    return cfg
+
+
+def check_config_file(file: Path) -> None:
+    """UserError with the nearest name where there is no such file."""
+    if file.is_file():
+        return
+    names = sorted(path.stem for path in file.parent.glob("*.yaml"))
+    raise UserError(f"no config file {file}{did_you_mean(file.stem, names)}")
+
+
+def print_args(args: argparse.Namespace, cfg) -> None:
+    """Print flags and configuration in the form that tools for upstream's logs expect."""
+    print("***************\n** Arguments **\n***************")
+    for flag, value in sorted(vars(args).items()):
+        print(f"{flag}: {value}")
+    print("************\n** Config **\n************")
+    print(cfg)
+
+
+@contextmanager
+def logged_to(directory: str) -> Iterator[None]:
+    """Copy standard output into log.txt of `directory`.
+
+    Where the first run in a folder fails before it has saved anything, the log and the folders made for it are removed.
+    """
+    from dassl.utils import setup_logger
+
+    folder = Path(directory)
+    had_log = (folder / "log.txt").exists()
+    before = set(folder.rglob("*"))
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    console = sys.stdout
+    try:
+        setup_logger(directory)
+        yield
+    except Exception as error:
+        made = sorted(set(folder.rglob("*")) - before, reverse=True)  # contents before their folder
+        saved = [
+            path for path in made if path.is_file() and not path.name.startswith(("log.txt", "events.out.tfevents"))
+        ]
+        if user_message(error) and not had_log and not saved:
+            for path in (*made, *new_folders):
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink(missing_ok=True)
+        raise
+    finally:
+        if sys.stdout is not console:
+            sys.stdout.close()
+            sys.stdout = console
+
+
+def timed_tests(trainer) -> list[tuple[float, float]]:
+    """A list that gets (seconds, accuracy) of every call of `trainer.test`, also of those in `trainer.train`."""
+    calls = []
+    test = trainer.test
+
+    def timed(*args, **kwargs):
+        started = time.perf_counter()
+        accuracy = test(*args, **kwargs)
+        calls.append((time.perf_counter() - started, accuracy))
+        return accuracy
+
+    trainer.test = timed
+    return calls
+
+
+def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
+    """Load `epoch` of the run in `model_dir`: by default the best on validation where one was kept, else the last.
+
+    Returns the epoch, or None where there was nothing to load.
+    """
+    from dassl.utils import checkpoint_path, load_checkpoint
+
+    if not model_dir or not trainer.get_model_names():
+        trainer.load_model(model_dir, epoch=epoch)
+        return None
+    path = checkpoint_path(os.path.join(model_dir, trainer.get_model_names()[0]), epoch)
+    number = path.rpartition("tar-")[2]  # upstream's trainers only look for the best where they are told no epoch
+    trainer.load_model(model_dir, epoch=int(number) if number.isdigit() else None)
+    return load_checkpoint(path)["epoch"]
+
+
+def to_dict(node) -> dict:
+    """A configuration node as plain dictionaries."""
+    return {key: to_dict(value) if isinstance(value, dict) else value for key, value in node.items()}
+
+
+def describe_run(trainer, cfg) -> dict:
+    """What results.json says about a run apart from its results. Asks nothing of a trainer beyond Dassl's API."""
+    import numpy
+    import torch
+    import torchvision
+
+    data_manager = getattr(trainer, "dm", None)
+    dataset = getattr(data_manager, "dataset", None)
+    models = [model for model in trainer._models.values() if model is not None]
+    return {
+        "version": __version__,
+        "trainer": cfg.TRAINER.NAME,
+        "dataset": cfg.DATASET.NAME,
+        "backbone": os.path.basename(cfg.MODEL.BACKBONE.PATH) or cfg.MODEL.BACKBONE.NAME,
+        "seed": cfg.SEED,
+        "shots": cfg.DATASET.NUM_SHOTS,
+        "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
+        "split_hash": getattr(dataset, "split_hash", None),
+        "num_classes": getattr(data_manager, "num_classes", None),
+        "num_images": {
+            split: len(getattr(dataset, attribute, None) or [])
+            for split, attribute in (("train", "train_x"), ("val", "val"), ("test", "test"))
+        },
+        "learned_parameters": sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
+        "peak_memory_mb": round(trainer.peak_memory / 2**20, 1),
+        "environment": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "numpy": numpy.__version__,
+            "platform": platform.platform(),
+            "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
+        },
+        "config": to_dict(cfg),
+    }
+
+
+def sampling_error(metrics: dict) -> float | None:
+    """Standard error of the accuracy, in points, from the number of test images: sqrt(p (1 - p) / n)."""
+    if not metrics.get("total"):
+        return None
+    share = metrics["accuracy"] / 100
+    return 100 * (share * (1 - share) / metrics["total"]) ** 0.5
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run what `args` (see `parse_args`) ask for."""
+    started = time.perf_counter()
+    cfg = setup_cfg(args)
+
+    import torch
+
+    from dassl.engine import build_trainer
+    from dassl.utils import collect_env_info, set_random_seed, write_json
+
+    if cfg.SEED >= 0:
+        print(f"Setting fixed seed: {cfg.SEED}")
+        set_random_seed(cfg.SEED)
+
+    with logged_to(cfg.OUTPUT_DIR):
+        if torch.cuda.is_available() and cfg.USE_CUDA:
+            torch.backends.cudnn.benchmark = True
+        print_args(args, cfg)
+        print("Collecting env info ...")
+        print(f"** System info **\n{collect_env_info()}\n")
+
+        trainer = build_trainer(cfg)
+        tests = timed_tests(trainer)
+        train_seconds = epoch = None
+        if args.eval_only:
+            epoch = load_trained(trainer, args.model_dir, args.load_epoch)
+            trainer.test()
+        elif args.no_train:
+            return
+        else:
+            train_started = time.perf_counter()
+            trainer.train()
+            train_seconds = time.perf_counter() - train_started
+
+        test_seconds, accuracy = tests[-1] if tests else (0.0, None)
+        if train_seconds is not None:  # TrainerX counts the epochs alone, and those before a run was resumed
+            train_seconds = getattr(trainer, "train_seconds", 0) or train_seconds - test_seconds
+        metrics = getattr(trainer, "test_results", None) or ({"accuracy": accuracy} if tests else {})
+        write_json(
+            {
+                **describe_run(trainer, cfg),
+                "metrics": dict(metrics),
+                "sampling_error": sampling_error(metrics),
+                "seconds": {
+                    "train": train_seconds if train_seconds is None else round(train_seconds, 3),
+                    "test": round(test_seconds, 3),
+                    "total": round(time.perf_counter() - started, 3),
+                },
+                "tested_model": {"model_dir": args.model_dir, "epoch": epoch} if args.eval_only else None,
+            },
+            os.path.join(cfg.OUTPUT_DIR, "results.json"),
+        )
+
+
+def user_message(error: Exception) -> str | None:
+    """The one line for an error that the user can mend, None for any other."""
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if (Path(__file__).parent / package).is_dir():
+            return None  # a mistake in our own tree
+        return f'Python package "{package}" is missing: bash scripts/setup_venv.sh installs what is needed into .venv'
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    return str(error) if isinstance(error, UserError) else None
+
+
+def run(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    args = parse_args(argv)
+    try:
+        main(args)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = user_message(error)
+        if message is None or os.environ.get("MUDPT_DEBUG") == "1":
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

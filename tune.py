@@ -1,0 +1,136 @@
+"""Choose a method's settings on validation images: base-to-new over a grid of configuration values.
+
+    python tune.py MuDPT --datasets digits letters --grid OPTIM.LR=0.0025,0.01 OPTIM.MAX_EPOCH=10,20
+
+Each point of the grid is trained on the base classes (16 shots, every seed) and scored on the whole validation split
+of the base and of the new classes. No test image is opened. The last columns rank the points by H over all data sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import statistics
+import tempfile
+import time
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+import train
+from user_error import UserError
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Choose a method's settings on validation images.")
+    parser.add_argument("trainer")
+    parser.add_argument("--config", default="tiny", help="name of a file in configs/trainers/<trainer>/")
+    parser.add_argument("--datasets", nargs="+", required=True)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--shots", type=int, default=16)
+    parser.add_argument("--root", default="data")
+    parser.add_argument("--grid", nargs="*", default=[], metavar="KEY=V1,V2", help="configuration values to try")
+    return parser.parse_args(argv)
+
+
+def grid_points(grid: list[str]) -> list[dict[str, str]]:
+    """All combinations of ["KEY=V1,V2", ...] (values are separated by "," or, where they contain one, by ";").
+
+    Raises:
+        UserError: an entry has no "=".
+    """
+    axes = []
+    for entry in grid:
+        key, equals, values = entry.partition("=")
+        if not equals:
+            raise UserError(f'--grid "{entry}": write KEY=V1,V2')
+        axes.append([(key, value) for value in values.split(";" if ";" in values else ",")])
+    return [dict(point) for point in itertools.product(*axes)]
+
+
+def build(args: argparse.Namespace, dataset: str, seed: int, point: dict[str, str], classes: str, output: str):
+    """A trainer on the base or new ``classes``, and the loader of their whole validation split."""
+    from dassl.data.data_manager import build_data_loader
+    from dassl.data.transforms import build_transform
+    from dassl.engine import build_trainer
+    from dassl.utils import set_random_seed
+    from datasets.splits import subsample_classes
+
+    options = [item for pair in point.items() for item in pair]
+    cfg = train.setup_cfg(
+        train.parse_args(
+            [
+                f"--root={args.root}",
+                f"--output-dir={output}",
+                f"--seed={seed}",
+                f"--trainer={args.trainer}",
+                f"--dataset-config-file=configs/datasets/{dataset}.yaml",
+                f"--config-file=configs/trainers/{args.trainer}/{args.config}.yaml",
+                *["DATASET.NUM_SHOTS", str(args.shots), "DATASET.SUBSAMPLE_CLASSES", classes],
+                *["TEST.NO_TEST", "True", *options],
+            ]
+        )
+    )
+    set_random_seed(seed)
+    trainer = build_trainer(cfg)
+    _, val, _ = subsample_classes(trainer.dm.dataset.load_split(), classes)
+    size = cfg.DATALOADER.TEST.BATCH_SIZE
+    return trainer, build_data_loader(
+        cfg, data_source=val, batch_size=size, tfm=build_transform(cfg, False), is_train=False
+    )
+
+
+def score(trainer, loader) -> float:
+    """Accuracy in percent over ``loader``."""
+    trainer.test_loader = loader
+    return trainer.test(split="test")
+
+
+def base_and_new(args: argparse.Namespace, dataset: str, seed: int, point: dict[str, str]) -> tuple[float, float]:
+    """Validation accuracies of one training run on base and on new classes."""
+    with tempfile.TemporaryDirectory() as output, contextlib.redirect_stdout(io.StringIO()):
+        trainer, base_loader = build(args, dataset, seed, point, "base", output)
+        if trainer.get_model_names():
+            trainer.train()
+        base = score(trainer, base_loader)
+        other, new_loader = build(args, dataset, seed, point, "new", output)
+        for name in trainer.get_model_names():
+            other._models[name].load_state_dict(trainer._models[name].state_dict())
+        return base, score(other, new_loader)
+
+
+def harmonic(base: float, new: float) -> float:
+    return 2 * base * new / max(base + new, 1e-9)
+
+
+def main(args: argparse.Namespace) -> None:
+    points = grid_points(args.grid)
+    header = ["settings", *args.datasets, "base", "new", "H", "s per run"]
+    rows = []
+    bar = tqdm(total=len(points) * len(args.datasets) * len(args.seeds), unit="run")
+    for point in points:
+        started, means = time.perf_counter(), []
+        for dataset in args.datasets:
+            runs = []
+            for seed in args.seeds:
+                with contextlib.redirect_stderr(io.StringIO()):
+                    runs.append(base_and_new(args, dataset, seed, point))
+                bar.update()
+            means.append([statistics.mean(column) for column in zip(*runs, strict=True)])
+        base, new = (statistics.mean(column) for column in zip(*means, strict=True))
+        overall = statistics.mean(harmonic(*pair) for pair in means)
+        label = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in point.items()) or "as configured"
+        seconds = (time.perf_counter() - started) / (len(args.datasets) * len(args.seeds))
+        cells = [f"{b:.1f} / {n:.1f} / {harmonic(b, n):.1f}" for b, n in means]
+        rows.append([label, *cells, base, new, overall, seconds])
+        tqdm.write(f"{label}: H {overall:.2f}")
+    bar.close()
+    rows.sort(key=lambda row: -row[-2])
+    print(f"{args.trainer}, validation images: base / new / H, mean over seeds {' '.join(map(str, args.seeds))}")
+    print(tabulate(rows, header, floatfmt=".1f", tablefmt="github"))
+
+
+if __name__ == "__main__":
+    main(parse_args())
