@@ -1,0 +1,228 @@
+"""Every method on the embedded CLIP and data, through the command line: train, test, load, and the user's mistakes."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train
+from clip.weights import TINY
+
+METHODS = {"CoOp": "coop", "CoCoOp": "cocoop", "MuDPT": "mudpt"}
+QUICK = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "2"]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def run(data, root, capsys):
+    """Run train.py on digits with the embedded CLIP; returns exit code, standard output and error."""
+
+    def run(trainer, output, *more, dataset="digits", config="tiny"):
+        code = train.run(
+            [
+                *["--root", str(data), "--seed", "1", "--trainer", trainer, "--output-dir", str(output)],
+                *["--dataset-config-file", str(root / f"configs/datasets/{dataset}.yaml")],
+                *["--config-file", str(root / f"configs/trainers/{trainer}/{config}.yaml"), *map(str, more)],
+            ]
+        )
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def learned(folder, epoch=2):
+    return torch.load(folder / "prompt_learner" / f"model.pth.tar-{epoch}", weights_only=True)["state_dict"]
+
+
+def assert_one_line(outcome, *parts):
+    code, _, error = outcome
+    assert code == 2
+    assert error.startswith("error: ") and error.count("\n") == 1 and "Traceback" not in error
+    for part in parts:
+        assert part in error
+
+
+@pytest.mark.parametrize("trainer", METHODS)
+def test_two_runs_with_one_seed_are_identical_and_checkpoints_hold_only_learned_tensors(trainer, run, tmp_path):
+    for name in ("one", "two"):
+        code, out, error = run(trainer, tmp_path / name, *QUICK)
+        assert code == 0, error
+        assert "Finish training" in out
+    one, two = results(tmp_path / "one"), results(tmp_path / "two")
+    assert one["metrics"] == two["metrics"] and one["split_hash"] == two["split_hash"]
+    first, second = learned(tmp_path / "one"), learned(tmp_path / "two")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert sum(tensor.numel() for tensor in first.values()) == one["learned_parameters"]
+    assert not any("token" in name or "class_text" in name for name in first)
+
+
+@pytest.mark.parametrize("trainer", METHODS)
+def test_training_changes_every_learned_tensor(trainer, run, tmp_path):
+    run(trainer, tmp_path, *QUICK, "OPTIM.LR", "0.1", "OPTIM.WARMUP_EPOCH", "-1", "TRAIN.CHECKPOINT_FREQ", "1")
+    before, after = learned(tmp_path, 1), learned(tmp_path, 2)
+    assert [name for name in after if torch.equal(before[name], after[name])] == []
+
+
+@pytest.mark.parametrize("trainer", METHODS)
+def test_a_model_trained_on_base_classes_is_tested_on_new_ones(trainer, run, tmp_path):
+    run(trainer, tmp_path / "base", *QUICK, "DATASET.SUBSAMPLE_CLASSES", "base")
+    code, out, error = run(
+        trainer, tmp_path / "new", "--model-dir", tmp_path / "base", "--eval-only", "DATASET.SUBSAMPLE_CLASSES", "new"
+    )
+    assert code == 0, error
+    assert "(epoch 2)" in out
+    found = results(tmp_path / "new")
+    assert found["tested_model"]["epoch"] == 2 and found["num_classes"] == 5
+    assert found["metrics"]["total"] == found["num_images"]["test"]
+
+
+@pytest.mark.parametrize("trainer", ["ZeroshotCLIP", "ZeroshotCLIP2"])
+def test_the_embedded_clip_knows_handwritten_digits_it_never_saw(trainer, run, root, tmp_path):
+    config = root / "configs/trainers/ZeroshotCLIP/tiny.yaml"
+    code, _, error = run("ZeroshotCLIP", tmp_path, "--eval-only", "--trainer", trainer, "--config-file", config)
+    assert code == 0, error
+    assert 25 <= results(tmp_path)["metrics"]["accuracy"] <= 90
+    assert results(tmp_path)["learned_parameters"] == 0
+
+
+def test_zero_shot_has_nothing_to_train(run, tmp_path):
+    assert_one_line(run("ZeroshotCLIP", tmp_path / "out"), "nothing to train", "--eval-only")
+
+
+def test_half_precision_becomes_float32_on_a_cpu_with_one_line_and_bfloat16_runs(run, tmp_path):
+    pairs = ["TRAINER.MUDPT.PREC"]
+    _, out, _ = run("MuDPT", tmp_path / "amp", *QUICK, *pairs, "amp")
+    if not torch.cuda.is_available():
+        assert out.count("TRAINER.MUDPT.PREC amp needs a GPU: computing in fp32") == 1
+    code, _, error = run("MuDPT", tmp_path / "bf16", *QUICK, *pairs, "bf16")
+    assert code == 0, error
+    assert {tensor.dtype for tensor in learned(tmp_path / "bf16").values()} == {torch.float32}
+    assert_one_line(run("MuDPT", tmp_path / "fp8", *QUICK, *pairs, "fp8"), "TRAINER.MUDPT.PREC", "fp8")
+
+
+def test_a_local_backbone_gives_the_same_results_as_the_embedded_one(run, tmp_path):
+    shutil.copy(TINY, tmp_path / "mine.pt")
+    run("MuDPT", tmp_path / "tiny", *QUICK)
+    run("MuDPT", tmp_path / "mine", *QUICK, "MODEL.BACKBONE.PATH", tmp_path / "mine.pt")
+    assert results(tmp_path / "tiny")["metrics"] == results(tmp_path / "mine")["metrics"]
+
+
+def test_a_checkpoint_of_another_method_is_refused(run, tmp_path):
+    run("CoOp", tmp_path / "coop", *QUICK)
+    outcome = run("MuDPT", tmp_path / "out", "--eval-only", "--model-dir", tmp_path / "coop")
+    assert_one_line(outcome, "model.pth.tar-2", "deep_ctx", "another method")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_prompt_length_is_refused(run, tmp_path):
+    run("MuDPT", tmp_path / "four", *QUICK)
+    outcome = run(
+        "MuDPT", tmp_path / "out", "--eval-only", "--model-dir", tmp_path / "four", "TRAINER.MUDPT.N_CTX", "2"
+    )
+    assert_one_line(outcome, "(4, 96)", "(2, 96)")
+
+
+def test_a_truncated_checkpoint_is_named(run, tmp_path):
+    run("CoOp", tmp_path / "coop", *QUICK)
+    file = tmp_path / "coop" / "prompt_learner" / "model.pth.tar-2"
+    file.write_bytes(file.read_bytes()[:500])
+    assert_one_line(run("CoOp", tmp_path / "out", "--eval-only", "--model-dir", tmp_path / "coop"), str(file))
+
+
+def test_a_missing_checkpoint_says_what_to_correct(run, tmp_path):
+    assert_one_line(run("CoOp", tmp_path / "out", "--eval-only", "--model-dir", tmp_path), "prompt_learner")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "parts"),
+    [
+        (["TRAINER.MUDPT.DEEP_PROMPT_DEPTH", "0"], ["TRAINER.MUDPT.DEEP_PROMPT_DEPTH is 0", "at least 1"]),
+        (["TRAINER.MUDPT.N_CTXX", "4"], ["TRAINER.MUDPT.N_CTXX", "N_CTX"]),
+        (["MODEL.BACKBONE.NAME", "ViT-B16"], ["ViT-B/16"]),
+        (["MODEL.BACKBONE.PATH", "nowhere.pt"], ["nowhere.pt", "MODEL.BACKBONE.PATH"]),
+        (["INPUT.SIZE", "(224, 224)"], ["INPUT.SIZE", "(32, 32)"]),
+        (["TRAINER.MUDPT.N_CTX", "80"], ["class name", "N_CTX"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_mistakes_in_the_configuration_are_one_line_and_leave_nothing(pairs, parts, run, tmp_path):
+    assert_one_line(run("MuDPT", tmp_path / "out", *QUICK, *pairs), *parts)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def own_images(data):
+    """A folder of someone's images: two classes, ten pictures each."""
+    folder = data / "mine"
+    shutil.rmtree(folder, ignore_errors=True)
+    random = np.random.RandomState(0)
+    for name, colour in (("red_things", (255, 0, 0)), ("blue_things", (0, 0, 255))):
+        (folder / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = np.clip(np.array(colour) + random.randint(-60, 60, (40, 50, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.jpg")
+    return folder
+
+
+def run_own(run, output, *more):
+    return run("MuDPT", output, *QUICK, "DATASET.DIR", "mine", *more, dataset="image_folder")
+
+
+def test_ones_own_images_need_no_code(run, own_images, tmp_path):
+    code, out, error = run_own(run, tmp_path / "out")
+    assert code == 0, error
+    assert results(tmp_path / "out")["num_classes"] == 2
+
+
+def test_a_class_name_longer_than_the_context_is_named(run, own_images, tmp_path):
+    (own_images / "red_things").rename(own_images / ("x_" * 80 + "things"))
+    assert_one_line(run_own(run, tmp_path / "out"), "x x x", "tokens")
+
+
+def test_an_empty_class_is_named(run, own_images, tmp_path):
+    (own_images / "green_things").mkdir()
+    assert_one_line(run_own(run, tmp_path / "out"), "green_things")
+
+
+def test_a_truncated_image_is_named(run, own_images, tmp_path):
+    for image in own_images.glob("*/*.jpg"):
+        image.write_bytes(image.read_bytes()[:300])
+    assert_one_line(run_own(run, tmp_path / "out"), ".jpg")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_data_set_tells_folder_and_layout(run, tmp_path):
+    outcome = run("MuDPT", tmp_path / "out", dataset="imagenet")
+    assert_one_line(outcome, os.sep + "imagenet", "expected under the data root")
+
+
+def script(root, name, *arguments, **variables):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    command = ["bash", str(root / "scripts" / name), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("method", ["mudpt", "zsclip"])
+def test_cross_domain_scripts_train_on_shapes_and_test_on_sketches(method, root, data, tmp_path, monkeypatch):
+    folders = {"DATA": str(data), "OUTPUT": str(tmp_path), "SOURCE": "shapes", "SHOTS": "1"}
+    options = [] if method == "zsclip" else ["OPTIM.MAX_EPOCH", "1"]
+    for name, arguments in (("xd_train", ["1", *options]), ("xd_test", ["shapes_sketch", "1"])):
+        done = script(root, f"{method}/{name}.sh", *arguments, **folders)
+        assert done.returncode == 0, done.stdout + done.stderr
+    found = list(Path(tmp_path).glob("evaluation/*/tiny_1shots/shapes_sketch/seed1/results.json"))
+    assert len(found) == 1 and json.loads(found[0].read_text())["num_classes"] == 24
