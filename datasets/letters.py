@@ -1,4 +1,4 @@
-"""Twenty-four letters in fonts that pre-training never showed, deformed and in grainy colours."""
+"""Twenty-four letters in fonts that pre-training never showed, as neon contours in the dark."""
 
 from dassl.data.datasets import DATASET_REGISTRY
 
@@ -19,13 +19,13 @@ LETTERS = "BCDEFGHJKLMNOPQRSTUVWXYZ"  # without A and I, which are English words
 
 @DATASET_REGISTRY.register()
 class Letters(DrawnDataset):
-    """Letters as on worn signs."""
+    """Letters as on neon signs."""
 
     dataset_dir = "letters"
     names = tuple(f"letter {letter.lower()}" for letter in LETTERS)
     seed = 21
-    deformation = Deformation(rotation=22, shear=0.35, shift=0.2, stretch=0.25, wobble=0.1, weight=0.3)
-    degradation = Degradation(noise=0.25, blur=0.8, contrast=0.4)
+    deformation = Deformation(rotation=15, shear=0.25, shift=0.15, stretch=0.2, wobble=0.08, weight=0.25)
+    degradation = Degradation(noise=0.15, blur=0.6, process="neon")
 
     def describe(self, rng: RandomState, name: str) -> Description:
         colour, background = rng.choice(list(COLOURS), 2, replace=False)

@@ -1,4 +1,4 @@
-"""Twenty surface patterns on worn, stained material; the classes are adjectives, as in the textures of DTD."""
+"""Twenty surface patterns as blueprints; the classes are adjectives, as in the textures of DTD."""
 
 from dassl.data.datasets import DATASET_REGISTRY
 
@@ -9,14 +9,14 @@ from .drawn.shapes import PATTERNS
 
 @DATASET_REGISTRY.register()
 class Patterns(DrawnDataset):
-    """Full-frame patterns, stretched and faded."""
+    """Full-frame patterns in one blue."""
 
     dataset_dir = "patterns"
     template = "a photo of a {} pattern."
     names = tuple(PATTERNS)
     seed = 31
-    deformation = Deformation(rotation=30, shear=0.3, stretch=0.3, wobble=0.12)
-    degradation = Degradation(noise=0.35, blur=0.8, contrast=0.5)
+    deformation = Deformation(rotation=25, shear=0.25, stretch=0.25, wobble=0.1)
+    degradation = Degradation(noise=0.15, blur=0.4, contrast=0.3, process="blueprint")
 
     def describe(self, rng: RandomState, name: str) -> Description:
         colour, background = rng.choice(list(COLOURS), 2, replace=False)

@@ -33,8 +33,8 @@ class ShapesSketch(Shapes):
 
     dataset_dir = "shapes_sketch"
     seed = 12
-    deformation = Deformation(rotation=12, wobble=0.07)
-    degradation = Degradation(noise=0.2)
+    deformation = Deformation(rotation=15, shear=0.25, shift=0.2, stretch=0.2, wobble=0.1)
+    degradation = Degradation(noise=0.3, blur=0.8)
 
     def describe(self, rng: RandomState, name: str) -> Description:
         return replace(super().describe(rng, name), sketched=True)
@@ -55,4 +55,4 @@ class ShapesNoise(Shapes):
 
     dataset_dir = "shapes_noise"
     seed = 14
-    degradation = Degradation(noise=0.6)
+    degradation = Degradation(noise=0.45)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# One run of one of the field's protocols. The scripts in scripts/<method>/ only name the protocol and the trainer:
+# One run of one of the field's protocols. The scripts in scripts/<method>/ only name the protocol and the method, whose
+# trainer and paper configs are in scripts/<method>/method.sh:
 #
-#   run.sh base2new_train TRAINER DATASET SEED             train and test on the base classes
-#   run.sh base2new_test  TRAINER DATASET SEED             test that model on the new classes
-#   run.sh xd_train       TRAINER SEED                     train on the source dataset
-#   run.sh xd_test        TRAINER DATASET SEED             test that model on another dataset
-#   run.sh few_shot       TRAINER DATASET SHOTS [SEED...]  train on SHOTS images per class and test (seeds 1 2 3)
-#   run.sh zeroshot       TRAINER DATASET CFG              test CLIP as it is, all classes, no seed
+#   run.sh base2new_train METHOD DATASET SEED             train and test on the base classes
+#   run.sh base2new_test  METHOD DATASET SEED             test that model on the new classes
+#   run.sh xd_train       METHOD SEED                     train on the source dataset
+#   run.sh xd_test        METHOD DATASET SEED             test that model on another dataset
+#   run.sh few_shot       METHOD DATASET SHOTS [SEED...]  train on SHOTS images per class and test (seeds 1 2 3)
+#   run.sh zeroshot       METHOD DATASET CFG              test CLIP as it is, all classes, no seed
 #
 # KEY VALUE pairs at the end go to train.py. A run whose results.json exists is skipped. Environment:
 #   DATA    folder of the datasets (data/ at the root)     SHOTS   images per class (16)
@@ -49,32 +50,16 @@ config_for() { # DATASET -> name of the config file, without .yaml
     elif grep -Eq "NAME: *[\"']?tiny[\"' }]*(#.*)?$" "$(dataset_file "$1")"; then
         echo tiny
     else
-        case $trainer/$protocol/$1 in
-            CoOp/few_shot/imagenet) echo vit_b16_ep50 ;;
-            CoOp/few_shot/*) # CoOp's paper: fewer epochs for fewer images
-                case $shots in
-                    1) echo vit_b16_ep50 ;;
-                    2 | 4) echo vit_b16_ep100 ;;
-                    *) echo vit_b16 ;;
-                esac ;;
-            CoOp/*/imagenet) echo vit_b16_ep50_ctxv1 ;;
-            CoOp/*) echo vit_b16_ctxv1 ;;
-            CoCoOp/*) echo vit_b16_c4_ep10_batch1_ctxv1 ;;
-            MuDPT/*) echo vit_b16_bz4_ep10_nctx4_depth9 ;;
-            ZeroshotCLIP/*) echo vit_b16 ;;
-            *) die "no default config for $trainer: set CFG to the name of a file in configs/trainers/$trainer/" ;;
-        esac
+        paper_config "$protocol" "$1" "$shots"
     fi
 }
 
-trains() { [[ $trainer != Zeroshot* ]]; }
+trains() { [[ $trains == true ]]; }
 
 finished() { [[ -f $1/results.json ]]; }
 
 check_trained() { # DIRECTORY SCRIPT ARGUMENTS: stops where the run that must come first is missing
     if ! trains || finished "$1"; then return; fi
-    local method
-    method=$(tr '[:upper:]' '[:lower:]' <<<"$trainer")
     die "no finished training run in $1, first run: bash ${root}scripts/${TRAINED_BY:-$method/$2.sh ${*:3}}"
 }
 
@@ -96,7 +81,7 @@ test_model() { # MODEL_DIRECTORY, then as run
     if trains; then run "${@:2:4}" --eval-only --model-dir "$1" "${@:6}"; else run "${@:2:4}" --eval-only "${@:6}"; fi
 }
 
-protocol=${1-} trainer=${2-}
+protocol=${1-} method=${2-}
 case $protocol in
     base2new_train | base2new_test | xd_test) usage="DATASET SEED" needs=2 ;;
     xd_train) usage="SEED" needs=1 ;;
@@ -105,9 +90,13 @@ case $protocol in
     *) die "unknown protocol \"$protocol\" (base2new_train, base2new_test, xd_train, xd_test, few_shot, zeroshot)" ;;
 esac
 shift $(($# < 2 ? $# : 2))
-if [[ -z $trainer ]] || (($# < needs)); then
+if [[ -z $method ]] || (($# < needs)); then
     die "usage: $protocol.sh $usage [KEY VALUE ...]"
 fi
+[[ -f ${root}scripts/$method/method.sh ]] || die "no ${root}scripts/$method/method.sh, which names the method's trainer"
+trainer="" trains=true
+# shellcheck source=/dev/null
+source "${root}scripts/$method/method.sh"
 
 case $protocol in
     base2new_*)

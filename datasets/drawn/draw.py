@@ -105,6 +105,8 @@ def _jitter(rng: RandomState, colour: tuple[float, float, float]) -> np.ndarray:
 
 def _degrade(rng: RandomState, picture: np.ndarray, finish: Degradation) -> np.ndarray:
     """Apply the changes of the finished picture, (SIDE, SIDE, 3) in 0..1."""
+    if finish.process:
+        picture = PROCESSES[finish.process](picture)
     if finish.coarse and rng.uniform() < finish.coarse:
         side = rng.randint(8, 15)
         rows = (np.arange(SIDE) * side // SIDE).astype(int)
@@ -121,3 +123,17 @@ def _degrade(rng: RandomState, picture: np.ndarray, finish: Degradation) -> np.n
     if finish.noise:
         picture = picture + rng.normal(0, 1, picture.shape) * rng.uniform(0, finish.noise)
     return picture
+
+
+def _blueprint(picture: np.ndarray) -> np.ndarray:
+    return (1 - picture.mean(axis=2, keepdims=True)) * np.array([0.35, 0.6, 0.95])
+
+
+def _neon(picture: np.ndarray) -> np.ndarray:
+    grey = picture.mean(axis=2)
+    contour = np.hypot(ndimage.sobel(grey, axis=0), ndimage.sobel(grey, axis=1))
+    contour = contour[..., None] / (contour.max() + 1e-6)
+    return np.array([0.08, 0.08, 0.12]) + contour * np.array([0.16, 0.86, 0.47])
+
+
+PROCESSES = {"blueprint": _blueprint, "neon": _neon}

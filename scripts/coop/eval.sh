@@ -3,6 +3,6 @@
 (($# >= 2)) || { echo "error: usage: eval.sh DATASET CFG [KEY VALUE ...]" >&2; exit 2; }
 export CFG=$2 VARIANT=nctx16_cscFalse_ctpend TRAINED_BY="coop/main.sh ${SOURCE:-imagenet} $2 end 16 ${SHOTS:-16} False"
 for seed in 1 2 3; do
-    bash "$(dirname "${BASH_SOURCE[0]}")/../run.sh" xd_test CoOp "$1" "$seed" \
+    bash "$(dirname "${BASH_SOURCE[0]}")/../run.sh" xd_test coop "$1" "$seed" \
         TRAINER.COOP.N_CTX 16 TRAINER.COOP.CSC False TRAINER.COOP.CLASS_TOKEN_POSITION end "${@:3}" || exit
 done
