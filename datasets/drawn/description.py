@@ -65,7 +65,8 @@ class Degradation:
     cast: float = 0.0  # part by which each colour channel may be dimmed
     contrast: float = 0.0  # part of the contrast that may be lost
     coarse: float = 0.0  # probability of passing through a resolution of 8 to 14 pixels
-    process: str = ""  # a change of medium: "blueprint" (a blue negative) or "neon" (glowing contours in the dark)
+    # a change of medium: "blueprint" (a blue negative), "lamplight" (orange light), "neon" (glowing contours)
+    process: str = ""
 
 
 def held_out(shape: str, colour: str, texture: str) -> bool:

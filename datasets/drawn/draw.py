@@ -136,4 +136,8 @@ def _neon(picture: np.ndarray) -> np.ndarray:
     return np.array([0.08, 0.08, 0.12]) + contour * np.array([0.16, 0.86, 0.47])
 
 
-PROCESSES = {"blueprint": _blueprint, "neon": _neon}
+def _lamplight(picture: np.ndarray) -> np.ndarray:
+    return picture * np.array([1.0, 0.6, 0.2])
+
+
+PROCESSES = {"blueprint": _blueprint, "lamplight": _lamplight, "neon": _neon}

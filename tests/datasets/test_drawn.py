@@ -19,11 +19,12 @@ from datasets.drawn.description import Deformation as Still
 from datasets.drawn.description import Degradation as Clean
 from datasets.drawn.draw import draw, glyph_atlas
 from datasets.drawn.shapes import PATTERNS, SHAPES
+from datasets.lamplight import Lamplight
 from datasets.letters import Letters
 from datasets.patterns import Patterns
 from datasets.shapes import Shapes, ShapesBlur, ShapesNoise, ShapesSketch
 
-DRAWN = [Shapes, ShapesSketch, ShapesBlur, ShapesNoise, Letters, Patterns]
+DRAWN = [Shapes, ShapesSketch, ShapesBlur, ShapesNoise, Lamplight, Letters, Patterns]
 STILL = Still(rotation=0, shear=0, shift=0, stretch=0, wobble=0, weight=0)
 CLEAN = Clean(noise=0)
 
