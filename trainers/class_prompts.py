@@ -63,6 +63,12 @@ def template_text(class_names: list[str], template: str) -> ClassText:
     return ClassText(clip.tokenize([template.replace("{}", name.replace("_", " ")) for name in class_names]))
 
 
+def words_and_length(node) -> tuple[str, int]:
+    """CoOp's reading of CTX_INIT and N_CTX: words ("_" as a space) bring their own number of context vectors."""
+    words = node.CTX_INIT.replace("_", " ")
+    return words, len(words.split(" ")) if words else node.N_CTX
+
+
 def random_context(*shape: int) -> nn.Parameter:
     """Prompt vectors from N(0, 0.02²), as CoOp initialises them."""
     return nn.Parameter(torch.randn(*shape) * CONTEXT_STD)

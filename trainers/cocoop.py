@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import class_text, context_from_words, random_context
+from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
 from trainers.coop_nodes import COCOOP
 from trainers.prompt_trainer import PromptTrainer
 
@@ -26,8 +26,7 @@ class PromptLearner(nn.Module):
     def __init__(self, node, class_names: list[str], clip_model):
         super().__init__()
         width, embed_dim = clip_model.ln_final.weight.shape[0], clip_model.visual.output_dim
-        words = node.CTX_INIT.replace("_", " ")
-        n_ctx = len(words.split(" ")) if words else node.N_CTX
+        words, n_ctx = words_and_length(node)
         self.ctx = context_from_words(words, n_ctx, clip_model) if words else random_context(n_ctx, width)
         self.meta_net = nn.Sequential(
             OrderedDict(

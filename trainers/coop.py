@@ -9,7 +9,7 @@ from torch import nn
 
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import class_text, context_from_words, random_context
+from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
 from trainers.coop_nodes import COOP
 from trainers.prompt_trainer import PromptTrainer, load_clip_to_cpu
 
@@ -21,8 +21,7 @@ class PromptLearner(nn.Module):
 
     def __init__(self, node, class_names: list[str], clip_model):
         super().__init__()
-        words = node.CTX_INIT.replace("_", " ")
-        n_ctx = len(words.split(" ")) if words else node.N_CTX
+        words, n_ctx = words_and_length(node)
         class_specific = node.CSC and not words
         if words:
             self.ctx = context_from_words(words, n_ctx, clip_model)

@@ -1,0 +1,163 @@
+"""What all prompt-tuning trainers share: the forward pass, cached text features, checkpoints of others, precision."""
+
+import pytest
+import torch
+from yacs.config import CfgNode
+
+import clip
+import trainers
+from dassl.engine import TRAINER_REGISTRY
+from tests.seeded_weights import seeded_images, seeded_state_dict
+from trainers import cocoop, coop, mudpt
+from trainers.class_prompts import class_text, template_text
+from trainers.prompt_trainer import (
+    LEARNER,
+    PRECISIONS,
+    PromptedCLIP,
+    PromptTrainer,
+    check_fits,
+    find_checkpoint,
+    usable_precision,
+)
+from user_error import UserError
+
+NAMES = ["dog", "golden_retriever", "jeep"]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return clip.build_model(seeded_state_dict("vit")).requires_grad_(False)
+
+
+@pytest.fixture
+def model(backbone):
+    node = CfgNode({**mudpt.MuDPT.config_defaults, "DEEP_PROMPT_DEPTH": 3})
+    return PromptedCLIP(backbone, mudpt.PromptLearner(node, NAMES, backbone)).eval()
+
+
+@pytest.fixture
+def encoded(model, monkeypatch):
+    """Counts how often the class texts are encoded."""
+    calls = []
+    encode = model.encode_text
+    monkeypatch.setattr(model, "encode_text", lambda prompts: calls.append(1) or encode(prompts))
+    return calls
+
+
+def test_text_features_are_encoded_once_per_test_run(model, encoded):
+    images = seeded_images("vit", 4)
+    with torch.no_grad():
+        together = model(images)
+        apart = torch.cat([model(images[:2]), model(images[2:])])
+    assert len(encoded) == 1
+    torch.testing.assert_close(together, apart)
+
+
+@pytest.mark.parametrize("change", ["in place", "loaded"])
+def test_changed_prompts_are_encoded_again(model, encoded, change):
+    images = seeded_images("vit", 2)
+    with torch.no_grad():
+        before = model(images)
+        if change == "in place":
+            model.prompt_learner.ctx.add_(torch.randn(4, 64))
+        else:
+            tensors = model.prompt_learner.state_dict()
+            model.prompt_learner.load_state_dict({k: v + torch.randn_like(v) for k, v in tensors.items()})
+        after = model(images)
+    assert len(encoded) == 2
+    assert not torch.allclose(before, after)
+
+
+def test_training_never_reads_the_cache(model, encoded):
+    images = seeded_images("vit", 2)
+    with torch.no_grad():
+        model(images)
+    model.prompt_learner.train()
+    model(images).sum().backward()
+    assert model.prompt_learner.ctx.grad.abs().sum() > 0
+    assert len(encoded) == 2
+
+
+def test_gradients_can_be_asked_for_in_evaluation_mode(model):
+    with torch.no_grad():
+        model(seeded_images("vit", 2))
+    model(seeded_images("vit", 2)).sum().backward()
+    assert model.prompt_learner.ctx.grad.abs().sum() > 0
+
+
+def test_only_the_learner_is_trained(model):
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained and all(name.startswith("prompt_learner.") for name in trained)
+
+
+def trainer_with(learner):
+    trainer = PromptTrainer.__new__(PromptTrainer)
+    trainer._models = {LEARNER: learner}
+    return trainer
+
+
+@pytest.mark.parametrize("module", [coop, cocoop], ids=["CoOp", "CoCoOp"])
+def test_upstream_checkpoints_load_for_any_list_of_classes(module, backbone, tmp_path):
+    """CoOp's own trainers save the token embeddings of their class names beside what they learned, maybe in float16."""
+    node = CfgNode({**coop.COOP, "N_CTX": 4})
+    learner = module.PromptLearner(node, NAMES, backbone)
+    saved = {name: torch.randn_like(tensor).half() for name, tensor in learner.state_dict().items()}
+    buffers = {"token_prefix": torch.zeros(7, 1, 64), "token_suffix": torch.zeros(7, 72, 64)}
+    (tmp_path / LEARNER).mkdir()
+    checkpoint = {"state_dict": {**saved, **buffers}, "epoch": 5, "optimizer": None, "val_result": None}
+    torch.save(checkpoint, tmp_path / LEARNER / "model.pth.tar-5")
+    trainer = trainer_with(learner)
+    trainer.load_model(str(tmp_path), epoch=5)
+    assert trainer.loaded_epoch == 5
+    for name, tensor in learner.state_dict().items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, saved[name].float())
+
+
+def test_the_best_model_is_found_first_then_the_last(tmp_path):
+    with pytest.raises(UserError, match="train first"):
+        find_checkpoint(str(tmp_path), None)
+    (tmp_path / "checkpoint").write_text("model.pth.tar-7\n")
+    (tmp_path / "model.pth.tar-7").touch()
+    assert find_checkpoint(str(tmp_path), None).endswith("model.pth.tar-7")
+    (tmp_path / "model-best.pth.tar").touch()
+    assert find_checkpoint(str(tmp_path), None).endswith("model-best.pth.tar")
+    with pytest.raises(UserError, match="model.pth.tar-3"):
+        find_checkpoint(str(tmp_path), 3)
+
+
+@pytest.mark.parametrize(
+    ("learned", "message"),
+    [
+        ({}, "has no ctx"),
+        ({"ctx": torch.zeros(4, 64), "extra": torch.zeros(1)}, "unknown extra"),
+        ({"ctx": torch.zeros(4, 512)}, r"\(4, 512\).*\(4, 64\).*another backbone"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_told_in_one_line(learned, message):
+    with pytest.raises(UserError, match=message):
+        check_fits(learned, {"ctx": torch.zeros(4, 64)}, "some/file")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_gpu_computes_in_the_precision_asked_for(precision):
+    assert usable_precision(precision, "TRAINER.X.PREC", torch.device("cuda")) == precision
+
+
+def test_a_template_without_a_place_for_the_name_is_refused():
+    with pytest.raises(UserError, match="no {}"):
+        template_text(NAMES, "a photo.")
+
+
+def test_an_unknown_class_token_position_is_refused():
+    with pytest.raises(UserError, match="end, middle, front"):
+        class_text(NAMES, n_ctx=4, position="start")
+
+
+def test_every_method_brings_its_own_node():
+    cfg = CfgNode({"TRAINER": CfgNode()})
+    trainers.add_config(cfg)
+    for name in ("CoOp", "CoCoOp", "MuDPT"):
+        trainer = TRAINER_REGISTRY.get(name)
+        assert dict(cfg.TRAINER[trainer.config_node]) == trainer.config_defaults
+        assert cfg.TRAINER[trainer.config_node].PREC == "fp16"  # as in CoOp
