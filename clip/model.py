@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.class_text import ClassText, encode_class_text
+from clip.linear import Linear, linear
 from clip.prompts import Prompts
 
 HEAD_WIDTH = 64  # every published CLIP has attention heads of this width
@@ -44,9 +45,9 @@ class ResidualAttentionBlock(nn.Module):
         self.ln_1 = LayerNorm(d_model)
         self.mlp = nn.Sequential(
             OrderedDict(
-                c_fc=nn.Linear(d_model, 4 * d_model),
+                c_fc=Linear(d_model, 4 * d_model),
                 gelu=QuickGELU(),
-                c_proj=nn.Linear(4 * d_model, d_model),
+                c_proj=Linear(4 * d_model, d_model),
             )
         )
         self.ln_2 = LayerNorm(d_model)
@@ -62,15 +63,25 @@ class ResidualAttentionBlock(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         return self.residual(x, attended.transpose(1, 2).flatten(2))
 
+    def encode_leading(self, x: Tensor, wanted: int) -> Tensor:
+        """The first ``wanted`` positions of `encode` without computing the others: (B, L, d) -> (B, wanted, d)."""
+        normed = self.ln_1(x)
+        weight, bias, width = self.attn.in_proj_weight, self.attn.in_proj_bias, x.shape[-1]
+        query = linear(normed[:, :wanted], weight[:width], bias[:width])  # (B, wanted, d)
+        key, value = linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)  # each (B, L, d)
+        heads = [t.unflatten(-1, (self.attn.num_heads, -1)).transpose(1, 2) for t in (query, key, value)]
+        attended = F.scaled_dot_product_attention(*heads)  # (B, h, wanted, d/h)
+        return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2))
+
     def query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, L, d) -> three tensors (B, h, L, d/h)."""
-        qkv = F.linear(self.ln_1(x), self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, L, 3d)
+        qkv = linear(self.ln_1(x), self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, L, 3d)
         qkv = qkv.unflatten(-1, (3, self.attn.num_heads, -1))  # (B, L, 3, h, d/h)
         return qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
     def residual(self, x: Tensor, attended: Tensor) -> Tensor:
         """Both residual branches, given the concatenated heads ``attended`` of x's own shape (B, L, d)."""
-        x = x + self.attn.out_proj(attended)
+        x = x + linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -120,11 +131,16 @@ class VisionTransformer(nn.Module):
             x = torch.cat([x, prompts.visual.to(x.dtype).expand(len(x), -1, -1)], dim=1)  # (B, 1 + patches + n, d)
         x = self.ln_pre(x)
         deep = () if prompts.visual_deep is None else prompts.visual_deep.to(x.dtype)
-        for i, block in enumerate(self.transformer.resblocks):
-            if 1 <= i <= len(deep):
-                fresh = deep[i - 1]
-                x = torch.cat([x[:, : -len(fresh)], fresh.expand(len(x), -1, -1)], dim=1)
-            x = block.encode(x)
+        blocks = self.transformer.resblocks
+        for i, block in enumerate(blocks):
+            if i == len(blocks) - 1:
+                x = block.encode_leading(x, 1)  # only the class token is read
+            elif i < len(deep):  # the last n positions are about to be replaced
+                fresh = deep[i]
+                x = block.encode_leading(x, x.shape[1] - len(fresh))
+                x = torch.cat([x, fresh.expand(len(x), -1, -1)], dim=1)
+            else:
+                x = block.encode(x)
         return self.ln_post(x[:, 0]) @ self.proj
 
 
