@@ -8,12 +8,10 @@ Weights are random: no download is needed and the work is the same.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 import resource
 import statistics
 import time
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +22,7 @@ from yacs.config import CfgNode
 import clip
 from bench import plain_clip
 from clip.model import CLIP
+from clip.open_clip_module import open_clip_module
 from trainers import mudpt
 from trainers.prompt_trainer import PromptedCLIP
 
@@ -56,15 +55,6 @@ def random_vit_b16(seed: int = 0) -> dict[str, Tensor]:
         else:
             state[name] = normal * (0.02 if "embedding" in name or len(shape) < 2 else shape[-1] ** -0.5)
     return state
-
-
-def imagenet_class_names() -> list[str]:
-    """The 1,000 names that open_clip publishes, without importing the whole of it."""
-    folder = importlib.util.find_spec("open_clip").submodule_search_locations[0]
-    spec = importlib.util.spec_from_file_location("_zero_shot_metadata", Path(folder) / "zero_shot_metadata.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return list(module.IMAGENET_CLASSNAMES)
 
 
 class PlainStep:
@@ -106,7 +96,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
 
-    class_names = (imagenet_class_names() * (1 + args.classes // 1000))[: args.classes]
+    class_names = (open_clip_module("zero_shot_metadata").IMAGENET_CLASSNAMES * (1 + args.classes // 1000))[
+        : args.classes
+    ]
     state = random_vit_b16()
     backbone = clip.build_model(dict(state)).requires_grad_(False)
     learner = mudpt.PromptLearner(CfgNode(mudpt.MuDPT.config_defaults), class_names, backbone).train()

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import torch
 
 import clip
 from clip import simple_tokenizer
+from clip.open_clip_module import open_clip_module
 from user_error import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +55,7 @@ def test_importing_clip_does_not_import_the_whole_of_open_clip():
 
 
 def test_falls_back_to_the_ordinary_import_when_open_clip_is_laid_out_differently(monkeypatch, tmp_path):
-    find_spec = simple_tokenizer.importlib.util.find_spec
+    find_spec = importlib.util.find_spec
 
     def moved(name):
         spec = find_spec(name)
@@ -61,5 +63,5 @@ def test_falls_back_to_the_ordinary_import_when_open_clip_is_laid_out_differentl
             spec.submodule_search_locations = [str(tmp_path)]
         return spec
 
-    monkeypatch.setattr(simple_tokenizer.importlib.util, "find_spec", moved)
-    assert simple_tokenizer._load_open_clip_tokenizer().__name__ == "open_clip.tokenizer"
+    monkeypatch.setattr(importlib.util, "find_spec", moved)
+    assert open_clip_module("tokenizer").__name__ == "open_clip.tokenizer"
