@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 def open_clip_module(name: str) -> ModuleType:
-    """``open_clip.<name>``, from its file alone: the whole package imports timm and more, half a second in every run."""
+    """``open_clip.<name>``, from its file alone: the whole package imports timm and more, half a second a run."""
     package = importlib.util.find_spec("open_clip")
     try:
         file = Path(package.submodule_search_locations[0]) / f"{name}.py"
