@@ -7,12 +7,13 @@ cost. Mistakes of the user end in one line `error: ...` and exit code 2 (MUDPT_D
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from user_error import UserError, did_you_mean
@@ -163,6 +164,20 @@ def logged_to(directory: str) -> Iterator[None]:
             sys.stdout = console
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Standard output of the block, shown at its end; not at all where a mistake of the user ends it."""
+    held = io.StringIO()
+    try:
+        with redirect_stdout(held):
+            yield
+    except (UserError, OSError):
+        held = io.StringIO()
+        raise
+    finally:
+        print(held.getvalue(), end="", flush=True)
+
+
 def timed_tests(trainer) -> list[tuple[float, float]]:
     """A list that gets (seconds, accuracy) of every call of `trainer.test`, also of those in `trainer.train`."""
     calls = []
@@ -255,21 +270,22 @@ def main(args: argparse.Namespace) -> None:
     from dassl.utils import collect_env_info, set_random_seed, write_json
 
     if cfg.SEED >= 0:
-        print(f"Setting fixed seed: {cfg.SEED}")
         set_random_seed(cfg.SEED)
 
     with logged_to(cfg.OUTPUT_DIR):
         if torch.cuda.is_available() and cfg.USE_CUDA:
             torch.backends.cudnn.benchmark = True
-        print_args(args, cfg)
-        print("Collecting env info ...")
-        print(f"** System info **\n{collect_env_info()}\n")
-
-        trainer = build_trainer(cfg)
+        with held_back():
+            if cfg.SEED >= 0:
+                print(f"Setting fixed seed: {cfg.SEED}")
+            print_args(args, cfg)
+            print("Collecting env info ...")
+            print(f"** System info **\n{collect_env_info()}\n")
+            trainer = build_trainer(cfg)
+            epoch = load_trained(trainer, args.model_dir, args.load_epoch) if args.eval_only else None
         tests = timed_tests(trainer)
-        train_seconds = epoch = None
+        train_seconds = None
         if args.eval_only:
-            epoch = load_trained(trainer, args.model_dir, args.load_epoch)
             trainer.test()
         elif args.no_train:
             return

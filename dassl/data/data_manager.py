@@ -1,5 +1,7 @@
 """From a dataset's lists of files to loaders of batches."""
 
+import os
+
 import torch
 from PIL import Image
 from tabulate import tabulate
@@ -14,6 +16,11 @@ from .transforms.build import build_img0_transform
 
 # Decoded training images that one DatasetWrapper keeps. A few-shot set fits, and would otherwise be decoded every epoch.
 CACHE_BYTES = 256 * 2**20
+
+
+def available_cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def build_data_loader(
@@ -50,7 +57,7 @@ def build_data_loader(
         wrapper(cfg, data_source, transform=tfm, is_train=is_train),
         batch_size=batch_size,
         sampler=sampler,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        num_workers=min(cfg.DATALOADER.NUM_WORKERS, available_cores()),  # more would only wait for each other
         drop_last=is_train and len(data_source) >= batch_size,
         pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
     )

@@ -15,7 +15,7 @@ def test_message_is_one_line():
 
 def test_message_of_a_dataloader_worker_is_found_in_its_traceback():
     text = "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File ...\n"
-    assert str(UserError(f"{text}dassl.utils.errors.UserError: image not found: a.png\n")) == "image not found: a.png"
+    assert str(UserError(f"{text}user_error.UserError: image not found: a.png\n")) == "image not found: a.png"
 
 
 def test_registry_by_decorator_and_call():
