@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DATASETS = "digits"
+DATASETS = "digits lamplight patterns shapes_sketch"
 METHODS = "cocoop mudpt coop zsclip"  # the slowest first, so that no core idles at the end
 SEEDS = "1 2 3"
 MAX_JOBS = 8  # each takes one core and about 1 GB
