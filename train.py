@@ -326,6 +326,12 @@ def user_message(error: Exception) -> str | None:
     return str(error) if isinstance(error, UserError) else None
 
 
+def print_error(message: object) -> int:
+    """Print the one line of a user's mistake; returns its exit code."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
 def run(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     args = parse_args(argv)
@@ -338,8 +344,7 @@ def run(argv: list[str] | None = None) -> int:
         message = user_message(error)
         if message is None or os.environ.get("MUDPT_DEBUG") == "1":
             raise
-        print(f"error: {message}", file=sys.stderr)
-        return 2
+        return print_error(message)
     return 0
 
 

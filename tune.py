@@ -13,8 +13,10 @@ import contextlib
 import io
 import itertools
 import statistics
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -22,9 +24,11 @@ from tqdm import tqdm
 import train
 from user_error import UserError
 
+CONFIGS = Path(__file__).parent / "configs"
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Choose a method's settings on validation images.")
+    parser = train.OneLineParser(description="Choose a method's settings on validation images.")
     parser.add_argument("trainer")
     parser.add_argument("--config", default="tiny", help="name of a file in configs/trainers/<trainer>/")
     parser.add_argument("--datasets", nargs="+", required=True)
@@ -66,8 +70,8 @@ def build(args: argparse.Namespace, dataset: str, seed: int, point: dict[str, st
                 f"--output-dir={output}",
                 f"--seed={seed}",
                 f"--trainer={args.trainer}",
-                f"--dataset-config-file=configs/datasets/{dataset}.yaml",
-                f"--config-file=configs/trainers/{args.trainer}/{args.config}.yaml",
+                f"--dataset-config-file={CONFIGS}/datasets/{dataset}.yaml",
+                f"--config-file={CONFIGS}/trainers/{args.trainer}/{args.config}.yaml",
                 *["DATASET.NUM_SHOTS", str(args.shots), "DATASET.SUBSAMPLE_CLASSES", classes],
                 *["TEST.NO_TEST", "True", *options],
             ]
@@ -133,4 +137,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args())
+    try:
+        main(parse_args())
+    except UserError as error:
+        sys.exit(train.print_error(error))
