@@ -282,16 +282,20 @@ def average_row(runs: list[Run], datasets: Sequence[str], expected: set[int]) ->
     if missing:
         return {**row, "seeds": f"missing {len(missing)} of {2 * len(datasets) * len(seeds)} runs: {shorten(missing)}"}
     for half, found in halves.items():
-        row[half] = Measure.of(
-            np.mean([found[dataset, seed][0].accuracy for dataset in datasets]) for seed in sorted(seeds)
-        )
-        errors = [pooled_error(run for seed in seeds for run in found[dataset, seed]) for dataset in datasets]
-        if None not in errors:
-            row[f"s.e. {half}"] = float(np.sqrt(np.sum(np.square(errors))) / len(errors))
+        row[half], row[f"s.e. {half}"] = mean_over_datasets(found, datasets, seeds)
     row["H"] = harmonic_mean(row["base"].mean, row["new"].mean)
     row["learned"] = learned(runs)
     row["train s"] = training_cost(run for run in runs if run.protocol == "base")
     return {**row, "seeds": seed_note(seeds, expected)}
+
+
+def mean_over_datasets(
+    found: dict[tuple, list[Run]], datasets: Sequence[str], seeds: set[int | None]
+) -> tuple[Measure, float | None]:
+    """Accuracy averaged over the datasets per seed, and its sampling error; `found` holds runs by (dataset, seed)."""
+    accuracy = Measure.of(np.mean([found[dataset, seed][0].accuracy for dataset in datasets]) for seed in seeds)
+    errors = [pooled_error(run for seed in seeds for run in found[dataset, seed]) for dataset in datasets]
+    return accuracy, None if None in errors else float(np.sqrt(np.sum(np.square(errors))) / len(errors))
 
 
 def shorten(names: Sequence[str], limit: int = 3) -> str:
@@ -299,11 +303,10 @@ def shorten(names: Sequence[str], limit: int = 3) -> str:
 
 
 def accuracy_table(protocol: str, title: str, runs: list[Run]) -> list[Table]:
-    """All runs of few-shot or cross-dataset evaluation: one row per dataset, shots and method."""
+    """All runs of few-shot or cross-dataset evaluation: one row per dataset, shots and method, then the averages."""
+    runs = [run for run in runs if run.protocol == protocol]
     rows = []
-    for (dataset, shots), members in group(
-        (run for run in runs if run.protocol == protocol), "dataset", "shots"
-    ).items():
+    for (dataset, shots), members in group(runs, "dataset", "shots").items():
         for method, own in by_method(members, "config"):
             rows.append(
                 {
@@ -317,7 +320,34 @@ def accuracy_table(protocol: str, title: str, runs: list[Run]) -> list[Table]:
                     "seeds": seed_note(seeds_of(own), seeds_of(members)) if seeds_of(own) else None,
                 }
             )
+    for (backbone, shots), members in group(runs, "backbone", "shots").items():
+        datasets = sorted({run.dataset for run in members})
+        if len(datasets) > 1:
+            name = f"average of {len(datasets)}, {backbone}"
+            rows += [
+                {"dataset": name, "shots": shots, "method": method, **average_accuracy_row(own, datasets)}
+                for method, own in averaged_methods(members)
+            ]
     return [Table(protocol, title, rows)] if rows else []
+
+
+def average_accuracy_row(runs: list[Run], datasets: Sequence[str]) -> dict[str, Value]:
+    """One method over all `datasets`; no figures where a dataset or a seed is missing."""
+    found = {(run.dataset, run.seed): [run] for run in runs}
+    seeds = {seed for _, seed in found}
+    missing = [f"{dataset}: {seed}" for dataset in datasets for seed in seeds if (dataset, seed) not in found]
+    if missing:
+        note = f"missing {len(missing)} of {len(datasets) * len(seeds)} runs: {shorten(sorted(missing))}"
+        return {"accuracy": None, "s.e.": None, "learned": None, "train s": None, "seeds": note}
+    accuracy, error = mean_over_datasets(found, datasets, seeds)
+    note = seed_list(seeds) if None not in seeds else None
+    return {
+        "accuracy": accuracy,
+        "s.e.": error,
+        "learned": learned(runs),
+        "train s": training_cost(runs),
+        "seeds": note,
+    }
 
 
 def all_tables(runs: list[Run]) -> list[Table]:

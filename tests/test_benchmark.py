@@ -152,6 +152,19 @@ def test_two_configs_on_one_dataset_stay_two_methods(output, capsys):
     assert [(row["method"], row["base"]) for row in average] == [("MuDPT nctx2", "70.0"), ("MuDPT nctx4", "80.0")]
 
 
+def test_few_shot_results_are_averaged_over_datasets_where_none_is_missing(output, capsys):
+    for dataset, first, second in (("digits", 80, 90), ("letters", 60, 74)):
+        for seed, accuracy in ((1, first), (2, second)):
+            output.add(f"{dataset}/MuDPT/tiny_16shots/seed{seed}", accuracy, 7, 4.0)
+    output.add("digits/CoOp/tiny_16shots/seed1", 70, 3, 2.0)
+    rows = [row for row in cells(output, capsys) if row["dataset"].startswith("average of 2")]
+    assert [(row["method"], row["accuracy"], row["accuracy std"]) for row in rows] == [
+        ("CoOp tiny", "", ""),
+        ("MuDPT tiny", "76.0", "6.0"),
+    ]
+    assert rows[0]["seeds"] == "missing 1 of 2 runs: letters: 1" and rows[1]["seeds"] == "1 2"
+
+
 @pytest.mark.parametrize(
     ("style", "expected"),
     [
