@@ -12,7 +12,7 @@ from dassl.utils import UserError, read_image
 from .datasets import build_dataset
 from .samplers import build_sampler
 from .transforms import build_transform
-from .transforms.build import build_img0_transform
+from .transforms.transforms import build_img0_transform
 
 # Decoded training images that one DatasetWrapper keeps. A few-shot set fits, and would otherwise be decoded every epoch.
 CACHE_BYTES = 256 * 2**20

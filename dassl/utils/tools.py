@@ -106,6 +106,8 @@ def check_availability(requested: str, available: Iterable[str], what: str = "na
     available = list(available)
     if requested not in available:
         known = ", ".join(map(str, available)) or "none"
+        if not requested:
+            raise UnknownNameError(f"no {what} is named: choose one of {known}")
         raise UnknownNameError(f'unknown {what} "{requested}"{did_you_mean(requested, available)}; known: {known}')
 
 

@@ -91,7 +91,7 @@ def checkpoint_path(directory: str, epoch: int | None = None) -> str:
         UserError: there is none.
     """
     if not osp.isdir(directory):
-        raise UserError(f"no checkpoint folder {directory}")
+        raise UserError(f"no checkpoint folder {directory}: correct --model-dir, or train first")
     if epoch is not None:
         path = osp.join(directory, f"model.pth.tar-{epoch}")
     elif osp.isfile(osp.join(directory, _BEST)):

@@ -1,15 +1,13 @@
 """Render the glyph atlas, once, from free fonts: `python -m datasets.drawn.make_atlas FONT_FOLDER`.
 
-The atlas is kept in the repository, so nobody needs the fonts; this file says how it was made. The fonts are the ones
-of these Debian 12 packages: fonts-dejavu, fonts-liberation, fonts-freefont-ttf, fonts-lato, fonts-open-sans,
-fonts-roboto-unhinted, fonts-inconsolata, fonts-comfortaa, fonts-cantarell, fonts-crosextra-carlito,
-fonts-crosextra-caladea, fonts-linuxlibertine, fonts-hack, fonts-firacode, fonts-humor-sans,
-fonts-liberation2, fonts-oldstandard, fonts-quicksand, fonts-lobster, fonts-dosis, fonts-ebgaramond, fonts-cabin,
-fonts-play, fonts-karla, fonts-karmilla, fonts-paratype, fonts-breip, fonts-ecolier-court, fonts-tomsontalks,
-fonts-kristi, fonts-vollkorn, fonts-jura, fonts-sil-andika, fonts-sil-gentium, fonts-gfs-didot, fonts-gfs-neohellenic,
-fonts-fantasque-sans, fonts-mononoki, fonts-averia-sans-gwf, fonts-averia-serif-gwf, fonts-fanwood,
-fonts-goudybookletter, fonts-prociono, fonts-adf-accanthis, fonts-adf-berenis, fonts-adf-gillius,
-fonts-adf-universalis, fonts-yanone-kaffeesatz.
+The atlas is kept in the repository, so nobody needs the fonts; this file says how it was made. The fonts are those of
+Debian 12's packages fonts-X, all of them free software, with X one of: dejavu, liberation, liberation2, freefont-ttf,
+lato, open-sans, roboto-unhinted, inconsolata, comfortaa, cantarell, crosextra-carlito, crosextra-caladea,
+linuxlibertine, hack, firacode, humor-sans, oldstandard, quicksand, lobster, dosis, ebgaramond, cabin, play, karla,
+karmilla, paratype, breip, ecolier-court, tomsontalks, kristi, vollkorn, jura, sil-andika, sil-gentium, gfs-didot,
+gfs-neohellenic, fantasque-sans, mononoki, averia-sans-gwf, averia-serif-gwf, fanwood, goudybookletter, prociono,
+adf-accanthis, adf-berenis, adf-gillius, adf-universalis, yanone-kaffeesatz. Only 36 glyphs of each are kept, at 32 x
+32 pixels.
 """
 
 from __future__ import annotations

@@ -60,3 +60,8 @@ def test_check_availability():
     check_availability("a", ["a", "b"])
     with pytest.raises(UserError, match='unknown sampler "c"; known: a, b'):
         check_availability("c", ["a", "b"], "sampler")
+
+
+def test_a_name_left_empty_is_not_called_unknown():
+    with pytest.raises(UnknownNameError, match="no trainer is named: choose one of CoOp, MuDPT"):
+        check_availability("", ["CoOp", "MuDPT"], "trainer")
