@@ -410,7 +410,12 @@ def test_quickstart_rewrites_one_line_on_a_terminal(quickstart):
 def test_quickstart_stops_its_runs_on_ctrl_c(quickstart, tmp_path):
     command, environment = quickstart
     process = subprocess.Popen(
-        command, env={**environment, "SLEEP": "600", "JOBS": "1"}, stdout=subprocess.PIPE, text=True
+        command,
+        env={**environment, "SLEEP": "600", "JOBS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has them ignore Ctrl-C, and so would the quickstart
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid = tmp_path / "calls.pid"
     deadline = time.monotonic() + 30
