@@ -60,12 +60,14 @@ finished() { [[ -f $1/results.json ]]; }
 
 check_trained() { # DIRECTORY SCRIPT ARGUMENTS: stops where the run that must come first is missing
     if ! trains || finished "$1"; then return; fi
-    die "no finished training run in $1, first run: bash ${root}scripts/${TRAINED_BY:-$method/$2.sh ${*:3}}"
+    local set="${CFG:+CFG=$CFG }${SHOTS:+SHOTS=$SHOTS }${SOURCE:+SOURCE=$SOURCE }"
+    [[ -z ${TRAINED_BY:-} ]] || set=""
+    die "no finished training run in $1, first run: ${set}bash ${root}scripts/${TRAINED_BY:-$method/$2.sh ${*:3}}"
 }
 
 run() { # DIRECTORY DATASET CONFIG SEED [further arguments of train.py]
     if finished "$1"; then
-        echo "skipped, finished before: $1/results.json"
+        echo "skipped, finished before: $1/results.json$pairs_hint"
         return
     fi
     "$python" "${root}train.py" --root "$data" ${4:+--seed "$4"} --trainer "$trainer" \
@@ -81,7 +83,8 @@ test_model() { # MODEL_DIRECTORY, then as run
     if trains; then run "${@:2:4}" --eval-only --model-dir "$1" "${@:6}"; else run "${@:2:4}" --eval-only "${@:6}"; fi
 }
 
-protocol=${1-} method=${2-}
+protocol=${1-} method=${2-} # a method's scripts name their own folder, so that a copy of them is another method's
+[[ -d $method ]] && method=$(basename "$(cd "$method" && pwd -P)")
 case $protocol in
     base2new_train | base2new_test | xd_test) usage="DATASET SEED" needs=2 ;;
     xd_train) usage="SEED" needs=1 ;;
@@ -97,6 +100,11 @@ fi
 trainer="" trains=true
 # shellcheck source=/dev/null
 source "${root}scripts/$method/method.sh"
+
+pairs_hint="" # where the caller gave KEY VALUE pairs that the folder's name does not tell
+if [[ -z $variant && ${*: -2:1} =~ ^[A-Z_]+\.[A-Z_.]+$ ]]; then
+    pairs_hint=" (KEY VALUE pairs are not compared: VARIANT=name keeps other settings apart)"
+fi
 
 case $protocol in
     base2new_*)

@@ -156,12 +156,30 @@ def test_a_missing_checkpoint_says_what_to_correct(run, tmp_path):
         (["MODEL.BACKBONE.NAME", "ViT-B16"], ["ViT-B/16"]),
         (["MODEL.BACKBONE.PATH", "nowhere.pt"], ["nowhere.pt", "MODEL.BACKBONE.PATH"]),
         (["INPUT.SIZE", "(224, 224)"], ["INPUT.SIZE", "(32, 32)"]),
-        (["TRAINER.MUDPT.N_CTX", "80"], ["class name", "N_CTX"]),
+        (["TRAINER.MUDPT.N_CTX", "80"], ["context of 80 tokens", "N_CTX"]),
+        (["OPTIM.LR", "-1"], ["OPTIM", "learning rate", "-1"]),
+        (["DATALOADER.NUM_WORKERS", "-1"], ["DATALOADER.NUM_WORKERS"]),
+        (["INPUT.PIXEL_MEAN", "[0.5]"], ["INPUT.PIXEL_MEAN", "three"]),
+        (["SEED", "4294967296"], ["SEED is 4294967296"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
 def test_mistakes_in_the_configuration_are_one_line_and_leave_nothing(pairs, parts, run, tmp_path):
     assert_one_line(run("MuDPT", tmp_path / "out", *QUICK, *pairs), *parts)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("trainer", "pairs", "part"),
+    [
+        ("CoOp", ["TRAINER.COOP.CTX_INIT", "", "TRAINER.COOP.N_CTX", "0"], "TRAINER.COOP.N_CTX is 0"),
+        ("CoCoOp", ["TRAINER.COCOOP.CTX_INIT", "", "TRAINER.COCOOP.N_CTX", "-2"], "TRAINER.COCOOP.N_CTX is -2"),
+        ("CoOp", ["TRAINER.COOP.CSC", "True"], "needs a random context"),
+        ("CoOp", ["TRAINER.COOP.CLASS_TOKEN_POSITION", "start"], "CLASS_TOKEN_POSITION"),
+    ],
+)
+def test_mistakes_in_the_baselines_settings_are_one_line_and_leave_nothing(trainer, pairs, part, run, tmp_path):
+    assert_one_line(run(trainer, tmp_path / "out", *QUICK, *pairs), part)
     assert not (tmp_path / "out").exists()
 
 

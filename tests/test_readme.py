@@ -27,7 +27,7 @@ def test_the_example_of_a_new_method_is_short_and_runs(readme, root, tmp_path):
         [sys.executable, "train.py", *arguments, "OPTIM.MAX_EPOCH", "1"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "output" / "visual_prompts" / "results.json").is_file()
+    assert (tmp_path / "output/digits/VisualPrompts/tiny_16shots/seed1/results.json").is_file()
 
 
 def test_every_file_it_names_exists(readme, root):

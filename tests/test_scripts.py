@@ -207,6 +207,35 @@ def test_coop_main_and_eval_keep_coops_arguments(project, recorder):
     assert recorder() == trained + tested
 
 
+def test_coop_main_has_a_random_context_on_the_embedded_backbone(project, recorder):
+    run = subprocess.run(["bash", str(project / "scripts/coop/main.sh"), *"small tiny end 8 2 True".split()])
+    assert run.returncode == 0
+    pairs = recorder()[0][recorder()[0].index("TRAINER.COOP.N_CTX") :]
+    assert pairs[:8] == [
+        *["TRAINER.COOP.N_CTX", "8", "TRAINER.COOP.CSC", "True"],
+        *["TRAINER.COOP.CLASS_TOKEN_POSITION", "end", "TRAINER.COOP.CTX_INIT", ""],
+    ]
+
+
+def test_a_copied_folder_of_scripts_is_another_method(project, recorder):
+    shutil.copytree(project / "scripts/mudpt", project / "scripts/mine")
+    method = project / "scripts/mine/method.sh"
+    method.write_text(method.read_text().replace("trainer=MuDPT", "trainer=Mine"))
+    for script in ("scripts/mine/base2new_train.sh", "base2new_train.sh"):  # from elsewhere, and from its own folder
+        folder = project if "/" in script else method.parent
+        subprocess.run(["bash", script, "small", "1"], cwd=folder, check=True)
+    call = recorder()[0]
+    assert call[call.index("--trainer") + 1] == "Mine"
+    assert len(recorder()) == 1  # the second call found the first one's results
+
+
+def test_a_skipped_run_with_other_pairs_says_so(project, recorder):
+    command = ["bash", str(project / "scripts/mudpt/few_shot.sh"), "small", "2", "1"]
+    subprocess.run(command, check=True)
+    again = subprocess.run([*command, "OPTIM.LR", "0.1"], check=True, capture_output=True, text=True).stdout
+    assert again.startswith("skipped, finished before") and "VARIANT=name" in again and again.count("\n") == 1
+
+
 def test_works_from_any_folder_and_with_own_folders(project, recorder, tmp_path):
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()

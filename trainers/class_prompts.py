@@ -38,6 +38,8 @@ def class_text(
     names = [name.replace("_", " ") for name in class_names]
     words = words or " ".join(["X"] * n_ctx)
     room = context_length - 3 - len(_tokenizer.encode(words))  # SOS, "." and EOT
+    if room < 1:
+        raise UserError(f"a context of {n_ctx} tokens leaves no room in CLIP's {context_length}: lower N_CTX")
     lengths = [len(_tokenizer.encode(name)) for name in names]
     for name, length in zip(names, lengths, strict=True):
         if length > room:
@@ -63,10 +65,26 @@ def template_text(class_names: list[str], template: str) -> ClassText:
     return ClassText(clip.tokenize([template.replace("{}", name.replace("_", " ")) for name in class_names]))
 
 
-def words_and_length(node) -> tuple[str, int]:
-    """CoOp's reading of CTX_INIT and N_CTX: words ("_" as a space) bring their own number of context vectors."""
-    words = node.CTX_INIT.replace("_", " ")
-    return words, len(words.split(" ")) if words else node.N_CTX
+def context_words(node) -> str:
+    """The words of ``node.CTX_INIT``, "_" as a space, one space between words; "" for a random context."""
+    return " ".join(node.CTX_INIT.replace("_", " ").split())
+
+
+def words_and_length(node, key: str) -> tuple[str, int]:
+    """CoOp's reading of CTX_INIT and N_CTX: words bring their own number of context vectors.
+
+    Raises:
+        UserError: N_CTX is below 1; ``key`` names the node.
+    """
+    words = context_words(node)
+    return words, len(words.split()) if words else at_least_one(node.N_CTX, f"{key}.N_CTX")
+
+
+def at_least_one(value: int, key: str) -> int:
+    """``value``, or a UserError where it is below 1; ``key`` names the configuration key."""
+    if value < 1:
+        raise UserError(f"{key} is {value}: it must be at least 1")
+    return value
 
 
 def random_context(*shape: int) -> nn.Parameter:

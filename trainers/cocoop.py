@@ -26,7 +26,7 @@ class PromptLearner(nn.Module):
     def __init__(self, node, class_names: list[str], clip_model):
         super().__init__()
         width, embed_dim = clip_model.ln_final.weight.shape[0], clip_model.visual.output_dim
-        words, n_ctx = words_and_length(node)
+        words, n_ctx = words_and_length(node, "TRAINER.COCOOP")
         self.ctx = context_from_words(words, n_ctx, clip_model) if words else random_context(n_ctx, width)
         self.meta_net = nn.Sequential(
             OrderedDict(

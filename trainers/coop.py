@@ -12,6 +12,7 @@ from dassl.engine import TRAINER_REGISTRY
 from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
 from trainers.coop_nodes import COOP
 from trainers.prompt_trainer import PromptTrainer, load_clip_to_cpu
+from user_error import UserError
 
 __all__ = ["CoOp", "load_clip_to_cpu"]  # CoOp's own zero-shot trainer imports the loader from here
 
@@ -21,14 +22,17 @@ class PromptLearner(nn.Module):
 
     def __init__(self, node, class_names: list[str], clip_model):
         super().__init__()
-        words, n_ctx = words_and_length(node)
-        class_specific = node.CSC and not words
+        words, n_ctx = words_and_length(node, "TRAINER.COOP")
+        if node.CSC and words:
+            raise UserError(
+                f'TRAINER.COOP.CSC True needs a random context, but CTX_INIT is "{words}": set TRAINER.COOP.CTX_INIT ""'
+            )
         if words:
             self.ctx = context_from_words(words, n_ctx, clip_model)
         else:
-            leading = (len(class_names),) if class_specific else ()
+            leading = (len(class_names),) if node.CSC else ()
             self.ctx = random_context(*leading, n_ctx, clip_model.ln_final.weight.shape[0])
-        self.class_text = class_text(class_names, words, n_ctx, node.CLASS_TOKEN_POSITION, class_specific)
+        self.class_text = class_text(class_names, words, n_ctx, node.CLASS_TOKEN_POSITION, node.CSC)
 
     def forward(self) -> Prompts:
         return Prompts(text=self.ctx)

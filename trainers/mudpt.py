@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import class_text, context_from_words, random_context
+from trainers.class_prompts import at_least_one, class_text, context_from_words, context_words, random_context
 from trainers.prompt_trainer import PromptTrainer, require_vit
 from user_error import UserError, did_you_mean
 
@@ -27,7 +27,8 @@ class Injection(nn.Module):
 
     A post-norm transformer layer over the n prompts of each deep layer, then a projection to the other width.
     ``kind`` "transformer" is the paper's self-attention; with "cross" the receiving prompts are queries and residual
-    and the sending ones keys and values; "linear" is the projection alone.
+    and the sending ones keys and values; "linear" is the projection alone. With "cross" and two different widths the
+    attention's input weights are three tensors (``attn.{q,k,v}_proj_weight``), because they cannot be one.
     """
 
     def __init__(self, kind: str, d_src: int, d_dst: int):
@@ -66,12 +67,12 @@ class PromptLearner(nn.Module):
         super().__init__()
         visual = require_vit(clip_model, "MuDPT")
         d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
-        n = at_least_one(node, "N_CTX")
+        n = at_least_one(node.N_CTX, "TRAINER.MUDPT.N_CTX")
         deep = prompt_depth(node, min(clip_model.transformer.layers, visual.transformer.layers)) - 1
         injection = one_of(node, "INJECTION", INJECTIONS)
         direction = one_of(node, "DIRECTION", DIRECTIONS)
 
-        words = node.CTX_INIT.replace("_", " ")
+        words = context_words(node)
         self.ctx = context_from_words(words, n, clip_model) if words else random_context(n, d_t)
         self.deep_ctx = random_context(deep, n, d_t)
         self.visual_ctx = random_context(n, d_v)
@@ -88,13 +89,6 @@ class PromptLearner(nn.Module):
         return Prompts(self.ctx, text + to_text, self.visual_ctx, visual + to_visual)
 
 
-def at_least_one(node, key: str) -> int:
-    """``node[key]``, or a UserError where it is below 1."""
-    if node[key] < 1:
-        raise UserError(f"TRAINER.MUDPT.{key} is {node[key]}: it must be at least 1")
-    return node[key]
-
-
 def one_of(node, key: str, choices: tuple[str, ...]) -> str:
     """``node[key]``, or a UserError where it is none of ``choices``."""
     if node[key] not in choices:
@@ -105,7 +99,7 @@ def one_of(node, key: str, choices: tuple[str, ...]) -> str:
 
 def prompt_depth(node, layers: int) -> int:
     """DEEP_PROMPT_DEPTH, clamped to the encoders' layers with a printed notice."""
-    depth = at_least_one(node, "DEEP_PROMPT_DEPTH")
+    depth = at_least_one(node.DEEP_PROMPT_DEPTH, "TRAINER.MUDPT.DEEP_PROMPT_DEPTH")
     if depth > layers:
         print(f"TRAINER.MUDPT.DEEP_PROMPT_DEPTH {depth} is more than the encoders' {layers} layers: using {layers}")
     return min(depth, layers)

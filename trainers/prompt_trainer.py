@@ -23,6 +23,7 @@ from user_error import UserError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "amp")
 LEARNER = "prompt_learner"  # the name under which every method registers its learner, as in CoOp
+PROMPTS_AT_ONCE = 10_000  # class prompts that a test encodes together where each image has its own
 # Buffers in checkpoints of CoOp's own trainers. They belong to the class names of the training run, not to the method.
 CLASS_NAME_BUFFERS = ("token_prefix", "token_suffix")
 
@@ -69,8 +70,7 @@ class PromptedCLIP(nn.Module):
         """(B, 3, H, W) -> (B, C) logits, exp(logit_scale) * cos(image feature, text feature)."""
         if getattr(self.prompt_learner, "conditioned_on_image", False):
             image_features = F.normalize(self.clip.encode_image(images).float(), dim=-1)  # (B, e)
-            prompts = self.prompt_learner(image_features)
-            text_features = self.encode_text(prompts)  # (B, C, e)
+            text_features = self.encode_text_per_image(image_features)  # (B, C, e)
         else:
             text_features = None if self.training or self.prompt_learner.training else self.cached_text_features()
             prompts = self.prompt_learner()
@@ -80,6 +80,14 @@ class PromptedCLIP(nn.Module):
         if text_features.dim() == 2:
             return scaled @ text_features.t()
         return (text_features @ scaled[:, :, None]).squeeze(-1)
+
+    def encode_text_per_image(self, image_features: Tensor) -> Tensor:
+        """(B, e) -> (B, C, e), in parts that bound the memory where no gradients are kept."""
+        images_at_once = len(image_features)
+        if not torch.is_grad_enabled():
+            images_at_once = max(1, PROMPTS_AT_ONCE // self.prompt_learner.class_text.n_classes)
+        parts = image_features.split(images_at_once)
+        return torch.cat([self.encode_text(self.prompt_learner(part)) for part in parts])
 
     def encode_text(self, prompts) -> Tensor:
         """Normalised text features of all classes, float32."""

@@ -51,6 +51,8 @@ def build_data_loader(
         raise UserError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images")
     if batch_size < 1:
         raise UserError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
+    if cfg.DATALOADER.NUM_WORKERS < 0:
+        raise UserError(f"DATALOADER.NUM_WORKERS must be at least 0, got {cfg.DATALOADER.NUM_WORKERS}")
     sampler = build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins)
     wrapper = dataset_wrapper or DatasetWrapper
     return DataLoader(

@@ -27,6 +27,22 @@ from dassl.utils import (
 from .trainer_base import TrainerBase
 
 
+def settings_of_training(cfg) -> dict[str, str]:
+    """What of a config decides on the course of a training run, by full key."""
+
+    def flatten(prefix: str, node) -> dict[str, str]:
+        if not isinstance(node, dict):
+            return {prefix: str(node)}
+        return {key: value for name in node for key, value in flatten(f"{prefix}.{name}", node[name]).items()}
+
+    chosen = {"DATALOADER.TRAIN_X": cfg.DATALOADER.TRAIN_X, "SEED": cfg.SEED}
+    chosen |= {name: cfg[name] for name in ("DATASET", "INPUT", "MODEL", "OPTIM", "TRAINER")}
+    settings = {key: value for name, node in chosen.items() for key, value in flatten(name, node).items()}
+    for key in ("DATASET.ROOT", "OPTIM.MAX_EPOCH"):  # data folders may move; a run may be made longer
+        del settings[key]
+    return settings
+
+
 class SimpleTrainer(TrainerBase):
     """A trainer with the data, evaluator, checkpoints and test of a config; subclasses build the model.
 
@@ -89,17 +105,33 @@ class SimpleTrainer(TrainerBase):
             "best_result": float(self.best_result),
             "train_seconds": self.train_seconds,
             "temporary_epoch": None if self._is_kept(self.epoch + 1) else self.epoch + 1,
+            "settings": settings_of_training(self.cfg),
         }
         if getattr(self, "scaler", None) is not None:  # the loss scale of mixed precision
             state["scaler"] = self.scaler.state_dict()
         return state
 
     def load_run_state(self, state: dict) -> None:
+        self._compare_settings(state.get("settings", {}))
         self.best_result = state.get("best_result", self.best_result)
         self.train_seconds = state.get("train_seconds", self.train_seconds)
         self._temporary_checkpoint = state.get("temporary_epoch")
         if state.get("scaler") and getattr(self, "scaler", None) is not None:
             self.scaler.load_state_dict(state["scaler"])
+
+    def _compare_settings(self, before: dict[str, str]) -> None:
+        """A run that goes on by itself must be the one that was begun; RESUME may change it, with a printed line."""
+        now = settings_of_training(self.cfg)
+        changed = [f"{key} {before[key]}, now {now[key]}" for key in before if now.get(key, before[key]) != before[key]]
+        if not changed:
+            return
+        shown = "; ".join(changed[:3]) + ("; ..." if len(changed) > 3 else "")
+        if not self.cfg.RESUME:
+            raise UserError(
+                f"{self.output_dir} holds an unfinished run with other settings ({shown}): choose another OUTPUT_DIR, "
+                "or delete the folder"
+            )
+        print(f"Settings changed on resuming: {shown}")
 
     def train(self) -> None:
         with progress_bar(desc="train", unit="batch") as self._bar:

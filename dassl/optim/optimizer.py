@@ -12,7 +12,17 @@ def build_optimizer(model, optim_cfg, param_groups=None) -> torch.optim.Optimize
     Args:
         model: a module, or an iterable of parameters or parameter groups.
         param_groups: used instead of ``model`` if given; STAGED_LR then has no effect.
+
+    Raises:
+        UserError: an unknown NAME, or a value that the optimizer does not take.
     """
+    try:
+        return _build(model, optim_cfg, param_groups)
+    except ValueError as error:  # torch names the value
+        raise UserError(f"OPTIM: {error}: correct it") from error
+
+
+def _build(model, optim_cfg, param_groups) -> torch.optim.Optimizer:
     check_availability(optim_cfg.NAME, AVAI_OPTIMS, "OPTIM.NAME")
     if param_groups is None:
         if optim_cfg.STAGED_LR:

@@ -72,6 +72,13 @@ def read_image(path: str) -> Image.Image:
 
 
 def set_random_seed(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators.
+
+    Raises:
+        UserError: ``seed`` is not in 0..2**32 - 1, all that NumPy takes.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"SEED is {seed}: choose a number from 0 to {2**32 - 1}")
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)  # all GPUs too

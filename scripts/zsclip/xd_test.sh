@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # Cross-dataset: tests zero-shot CLIP on DATASET.  xd_test.sh DATASET SEED [KEY VALUE ...]
-exec bash "$(dirname "${BASH_SOURCE[0]}")/../run.sh" xd_test zsclip "$@"
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../run.sh" xd_test "$(dirname "${BASH_SOURCE[0]}")" "$@"

@@ -8,7 +8,7 @@ import clip
 import trainers
 from dassl.engine import TRAINER_REGISTRY
 from tests.seeded_weights import seeded_images, seeded_state_dict
-from trainers import cocoop, coop, mudpt
+from trainers import cocoop, coop, mudpt, prompt_trainer
 from trainers.class_prompts import class_text, template_text
 from trainers.prompt_trainer import (
     LEARNER,
@@ -83,6 +83,32 @@ def test_gradients_can_be_asked_for_in_evaluation_mode(model):
         model(seeded_images("vit", 2))
     model(seeded_images("vit", 2)).sum().backward()
     assert model.prompt_learner.ctx.grad.abs().sum() > 0
+
+
+def test_contexts_per_image_are_encoded_in_parts_that_bound_the_memory(backbone, monkeypatch):
+    model = PromptedCLIP(backbone, cocoop.PromptLearner(CfgNode({**coop.COOP, "N_CTX": 4}), NAMES, backbone))
+    images = seeded_images("vit", 5)
+    together = model(images)
+    monkeypatch.setattr(prompt_trainer, "PROMPTS_AT_ONCE", 2 * len(NAMES))
+    sizes = []
+    encode = model.encode_text
+    monkeypatch.setattr(model, "encode_text", lambda prompts: sizes.append(len(prompts.text)) or encode(prompts))
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), together, rtol=1e-4, atol=1e-4)
+    assert sizes == [2, 2, 1]
+
+
+@pytest.mark.parametrize("words", ["a photo of a ", " a  photo of_a", "a_photo_of_a"])
+def test_spaces_between_words_do_not_count(words, backbone):
+    learner = coop.PromptLearner(CfgNode({**coop.COOP, "CTX_INIT": words}), NAMES, backbone)
+    wanted = coop.PromptLearner(CfgNode({**coop.COOP, "CTX_INIT": "a photo of a"}), NAMES, backbone)
+    assert torch.equal(learner.ctx, wanted.ctx)
+    assert torch.equal(learner.class_text.own, wanted.class_text.own)
+
+
+def test_blank_words_are_no_words(backbone):
+    learner = coop.PromptLearner(CfgNode({**coop.COOP, "CTX_INIT": " ", "N_CTX": 3}), NAMES, backbone)
+    assert len(learner.ctx) == 3
 
 
 def test_only_the_learner_is_trained(model):

@@ -59,11 +59,20 @@ _ON_IMAGES: dict[str, Callable] = {
 }
 _ON_TENSORS: dict[str, Callable] = {
     "cutout": lambda inp: ops.Cutout(inp.CUTOUT_N, inp.CUTOUT_LEN),
-    "normalize": lambda inp: ops.Normalize(inp.PIXEL_MEAN, inp.PIXEL_STD),
+    "normalize": lambda inp: ops.Normalize(three(inp, "PIXEL_MEAN"), three(inp, "PIXEL_STD")),
     "gaussian_noise": lambda inp: ops.GaussianNoise(inp.GN_MEAN, inp.GN_STD),
     "instance_norm": lambda inp: ops.InstanceNormalization(),
 }
 _AT_TEST = ("normalize", "instance_norm")
+
+
+def three(inp, key: str) -> list[float]:
+    """``INPUT.<key>``, one value for each colour channel, or a UserError."""
+    values = getattr(inp, key)
+    if len(values) != 3:
+        raise UserError(f"INPUT.{key} is {values}: give three values, for red, green and blue")
+    return values
+
 
 AVAI_CHOICES = [*_ON_IMAGES, *_ON_TENSORS, "center_crop"]  # center_crop: part of the test transform anyway
 

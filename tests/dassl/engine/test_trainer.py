@@ -205,6 +205,17 @@ def test_files_of_an_earlier_run_are_not_removed(build):
         build().train()
 
 
+def test_a_run_begun_with_other_settings_is_not_gone_on_with_unless_asked(build, tmp_path, capsys):
+    begun = build(OPTIM__MAX_EPOCH="1")
+    begun.train()
+    with pytest.raises(UserError, match=r"unfinished run with other settings \(OPTIM.LR .*, now 0.125\)"):
+        build(OPTIM__LR="0.125").train()
+    asked = build(OPTIM__LR="0.125", RESUME=begun.output_dir, OUTPUT_DIR=str(tmp_path / "asked"))
+    asked.train()
+    assert asked.start_epoch == 1
+    assert "Settings changed on resuming: OPTIM.LR" in capsys.readouterr().out
+
+
 def test_finished_run_is_only_tested_again(build, linear, capsys):
     build().train()
     again = build(recording(linear, ["run_epoch", "test"]))
