@@ -139,5 +139,10 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     try:
         main(parse_args())
-    except UserError as error:
-        sys.exit(train.print_error(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        message = train.user_message(error)
+        if message is None:
+            raise
+        sys.exit(train.print_error(message))

@@ -102,7 +102,8 @@ class ImageFolder(SplitDataset):
                 )
             classes.append([ListedImage(path, label, classname=_class_name(folder)) for path in images])
         if left_out:
-            print(f"notice: left out {len(left_out)} file(s) that are no images, the first is {left_out[0]}")
+            kinds = ", ".join(SUFFIXES)
+            print(f"notice: left out {len(left_out)} file(s) that are not {kinds}, the first is {left_out[0]}")
         without = [folder for folder in folders if folder not in present]
         if without:
             print(f"notice: no images in {parent} for {len(without)} class(es), the first is {without[0]}")
@@ -118,4 +119,7 @@ class ImageFolder(SplitDataset):
 
 
 def _class_name(folder: str) -> str:
-    return " ".join(folder.replace("_", " ").split())
+    name = " ".join(folder.replace("_", " ").split())
+    if not name:
+        raise UserError(f'ImageFolder: class folder "{folder}" reads as an empty name: rename it')
+    return name

@@ -212,6 +212,11 @@ def test_a_class_name_longer_than_the_context_is_named(run, own_images, tmp_path
     assert_one_line(run_own(run, tmp_path / "out"), "x x x", "tokens")
 
 
+def test_a_class_without_a_name_is_refused(run, own_images, tmp_path):
+    (own_images / "red_things").rename(own_images / "_")
+    assert_one_line(run_own(run, tmp_path / "out"), '"_"', "empty name")
+
+
 def test_an_empty_class_is_named(run, own_images, tmp_path):
     (own_images / "green_things").mkdir()
     assert_one_line(run_own(run, tmp_path / "out"), "green_things")
