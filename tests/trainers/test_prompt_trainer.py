@@ -6,6 +6,7 @@ from yacs.config import CfgNode
 
 import clip
 import trainers
+from clip.model import convert_weights
 from dassl.engine import TRAINER_REGISTRY
 from tests.seeded_weights import seeded_images, seeded_state_dict
 from trainers import cocoop, coop, mudpt, prompt_trainer
@@ -114,6 +115,43 @@ def test_blank_words_are_no_words(backbone):
 def test_only_the_learner_is_trained(model):
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained and all(name.startswith("prompt_learner.") for name in trained)
+
+
+LEARNERS = {
+    "CoOp": lambda backbone: coop.PromptLearner(CfgNode(coop.COOP), NAMES, backbone),
+    "CoCoOp": lambda backbone: cocoop.PromptLearner(CfgNode(coop.COOP), NAMES, backbone),
+    "MuDPT": lambda backbone: mudpt.PromptLearner(CfgNode(mudpt.MuDPT.config_defaults), NAMES, backbone),
+}
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 0.2), (torch.bfloat16, 1.0)], ids=str)
+def test_half_precision_encoders_leave_prompts_gradients_and_logits_in_float32(method, dtype, tolerance):
+    backbone = clip.build_model(seeded_state_dict("vit")).requires_grad_(False)
+    torch.manual_seed(0)
+    model = PromptedCLIP(backbone, LEARNERS[method](backbone))
+    images = seeded_images("vit", 2)
+    with torch.no_grad():
+        wanted = model(images)
+    convert_weights(backbone, dtype)
+    assert backbone.dtype == dtype
+    logits = model(images)
+    assert logits.dtype == torch.float32
+    assert (logits - wanted).abs().max() < tolerance  # logits reach 100
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()
+    for parameter in model.prompt_learner.parameters():
+        assert parameter.dtype == parameter.grad.dtype == torch.float32 and parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_automatic_mixed_precision_trains_float32_prompts(method, backbone):
+    torch.manual_seed(0)
+    model = PromptedCLIP(backbone, LEARNERS[method](backbone))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = torch.nn.functional.cross_entropy(model(seeded_images("vit", 2)), torch.tensor([0, 1]))
+    loss.backward()
+    for parameter in model.prompt_learner.parameters():
+        assert parameter.grad.dtype == torch.float32 and parameter.grad.isfinite().all()
 
 
 def trainer_with(learner):
