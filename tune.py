@@ -22,6 +22,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 import train
+from benchmark import harmonic_mean
 from user_error import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -105,10 +106,6 @@ def base_and_new(args: argparse.Namespace, dataset: str, seed: int, point: dict[
         return base, score(other, new_loader)
 
 
-def harmonic(base: float, new: float) -> float:
-    return 2 * base * new / max(base + new, 1e-9)
-
-
 def main(args: argparse.Namespace) -> None:
     points = grid_points(args.grid)
     header = ["settings", *args.datasets, "base", "new", "H", "s per run"]
@@ -124,10 +121,10 @@ def main(args: argparse.Namespace) -> None:
                 bar.update()
             means.append([statistics.mean(column) for column in zip(*runs, strict=True)])
         base, new = (statistics.mean(column) for column in zip(*means, strict=True))
-        overall = statistics.mean(harmonic(*pair) for pair in means)
+        overall = statistics.mean(harmonic_mean(*pair) for pair in means)
         label = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in point.items()) or "as configured"
         seconds = (time.perf_counter() - started) / (len(args.datasets) * len(args.seeds))
-        cells = [f"{b:.1f} / {n:.1f} / {harmonic(b, n):.1f}" for b, n in means]
+        cells = [f"{b:.1f} / {n:.1f} / {harmonic_mean(b, n):.1f}" for b, n in means]
         rows.append([label, *cells, base, new, overall, seconds])
         tqdm.write(f"{label}: H {overall:.2f}")
     bar.close()

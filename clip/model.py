@@ -22,6 +22,11 @@ from clip.prompts import Prompts
 HEAD_WIDTH = 64  # every published CLIP has attention heads of this width
 
 
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, L, d) -> (B, h, L, d/h)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer normalisation computed in float32 whatever the dtype of its input."""
 
@@ -69,7 +74,7 @@ class ResidualAttentionBlock(nn.Module):
         weight, bias, width = self.attn.in_proj_weight, self.attn.in_proj_bias, x.shape[-1]
         query = linear(normed[:, :wanted], weight[:width], bias[:width])  # (B, wanted, d)
         key, value = linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)  # each (B, L, d)
-        heads = [t.unflatten(-1, (self.attn.num_heads, -1)).transpose(1, 2) for t in (query, key, value)]
+        heads = (split_heads(part, self.attn.num_heads) for part in (query, key, value))
         attended = F.scaled_dot_product_attention(*heads)  # (B, h, wanted, d/h)
         return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2))
 
@@ -190,13 +195,9 @@ class AttentionPool2d(nn.Module):
         x = x.flatten(2).transpose(1, 2)  # (B, HW, d)
         x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)  # (B, 1 + HW, d)
         x = x + self.positional_embedding.to(x.dtype)
-
-        def heads(projected: Tensor) -> Tensor:
-            return projected.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, L, d/h)
-
-        pooled = F.scaled_dot_product_attention(
-            heads(self.q_proj(x[:, :1])), heads(self.k_proj(x)), heads(self.v_proj(x))
-        )  # (B, h, 1, d/h)
+        projected = (self.q_proj(x[:, :1]), self.k_proj(x), self.v_proj(x))
+        heads = (split_heads(part, self.num_heads) for part in projected)
+        pooled = F.scaled_dot_product_attention(*heads)  # (B, h, 1, d/h)
         return self.c_proj(pooled.flatten(1))
 
 

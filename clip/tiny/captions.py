@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datasets import digits
 from datasets.drawn.description import (
     COLOURS,
     FONTS,
@@ -14,7 +15,6 @@ from datasets.drawn.description import (
 )
 from datasets.drawn.shapes import PATTERNS, SHAPES
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SIZES = {"small": (0.45, 0.6), "large": (0.72, 0.95)}
 NAMES = [*SHAPES, *PATTERNS, *GLYPHS]
 ATTRIBUTES = ("name", "colour", "background", "texture", "size")
@@ -115,5 +115,5 @@ def _noun(rng: RandomState, what: Description) -> str:
     if what.kind == "pattern":
         return what.name + ("", " pattern", " texture", " surface")[rng.randint(4)]
     if what.name.isdigit():
-        return ("{}", "{}", "digit {}", "number {}")[rng.randint(4)].format(DIGITS[int(what.name)])
+        return ("{}", "{}", "digit {}", "number {}")[rng.randint(4)].format(digits.NAMES[int(what.name)])
     return f"letter {what.name.lower()}"

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import clip
+from clip.clip import PIXEL_MEAN, PIXEL_STD
 from clip.model import CLIP
 from clip.tiny.captions import ATTRIBUTES, CLASSES, UNNAMED, caption, describe
 from datasets.drawn.description import Deformation, Degradation, RandomState
 from datasets.drawn.draw import draw
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of OpenAI's pre-training images
-STD = (0.26862954, 0.26130258, 0.27577711)
 VOCABULARY = 49408
 LIGHT = Deformation(), Degradation(blur=0.4)
 STRONG = (
@@ -57,7 +56,7 @@ class Captioned(Dataset):
 
 def normalise(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) as the image encoder takes them."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
     return (images.permute(0, 3, 1, 2) / 255 - mean) / std
 
 
