@@ -26,9 +26,9 @@ class SplitDataset(DatasetBase):
 
     The steps come in the order of CoOp's dataset files, because the order decides which images are drawn: the split,
     then few shots of all classes (`DATASET.NUM_SHOTS`, `SEED`), then the base or new classes
-    (`DATASET.SUBSAMPLE_CLASSES`).
+    (`DATASET.SUBSAMPLE_CLASSES`). A dataset that is `only_tested` skips both, as in CoOp.
 
-    Attributes of an instance: `dataset_dir`, `image_dir`, `split_path` (absolute paths), `split_hash`.
+    Attributes of an instance: `dataset_dir`, `image_dir`, `split_path` (absolute paths), `split_hash`, `template`.
     """
 
     dataset_dir = ""  # the dataset's folder under the data root
@@ -38,17 +38,43 @@ class SplitDataset(DatasetBase):
     source = ""  # where the data come from
     ignored_folders: tuple[str, ...] = ()  # folders in `image_subdir` that are not classes
     new_names: dict[str, str] = {}  # folder name: class name, where they differ
+    template = ""  # hand-written prompt, {} is the class name; "": that of the method
+    names_repeat = False  # whether classes may share a name, as a few of ImageNet's do
+    only_tested = False  # whether there are no training images; train_x then is test, to tell the classes
+    saves_split = True  # whether a split that is made here is kept for the next run
+    published: dict[str, int] = {}  # numbers of "classes", "train", "val" and "test" images in CoOp's paper
 
     def __init__(self, cfg):
         self.locate(cfg)
-        self.prepare()
-        train, val, test = self.load_split()
-        check_split((train, val, test), type(self).__name__)
-        train, val = self.few_shot(train, val, cfg.DATASET.NUM_SHOTS, cfg.SEED)
-        train, val, test = subsample_classes((train, val, test), cfg.DATASET.SUBSAMPLE_CLASSES)
+        self.template = checked_template(cfg.DATASET.TEMPLATE) or self.template
+        train, val, test = self.whole_split()
+        if self.only_tested:
+            if cfg.DATASET.SUBSAMPLE_CLASSES != "all":
+                print(f"notice: {type(self).__name__} is tested whole, DATASET.SUBSAMPLE_CLASSES is not applied")
+        else:
+            train, val = self.few_shot(train, val, cfg.DATASET.NUM_SHOTS, cfg.SEED)
+            train, val, test = subsample_classes((train, val, test), cfg.DATASET.SUBSAMPLE_CLASSES)
         if not test:
             raise UserError(f"{type(self).__name__}: the chosen classes have no test images: add some")
         super().__init__(train_x=train, val=val, test=test)
+
+    @classmethod
+    def located(cls, cfg) -> "SplitDataset":
+        """Return an instance that knows its paths but has read nothing and never writes: for looking at a data folder.
+
+        Its `whole_split()` then tells what a run would find.
+        """
+        dataset = cls.__new__(cls)
+        dataset.saves_split = False
+        dataset.locate(cfg)
+        return dataset
+
+    def whole_split(self) -> Split:
+        """Return (train, val, test), all classes, all images, checked."""
+        self.prepare()
+        split = self.load_split()
+        check_split(split, type(self).__name__, self.names_repeat)
+        return split
 
     @cached_property
     def split_hash(self) -> str:
@@ -59,7 +85,7 @@ class SplitDataset(DatasetBase):
         """Set `dataset_dir`, `image_dir` and `split_path`."""
         root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
         self.dataset_dir = os.path.join(root, self.dataset_dir)
-        self.image_dir = os.path.join(self.dataset_dir, self.image_subdir)
+        self.image_dir = os.path.normpath(os.path.join(self.dataset_dir, self.image_subdir))
         self.split_path = os.path.join(self.dataset_dir, self.split_file)
 
     def prepare(self) -> None:
@@ -89,6 +115,8 @@ class SplitDataset(DatasetBase):
         if os.path.exists(self.split_path):
             return read_split(self.split_path, self.image_dir)
         split = build()
+        if not self.saves_split:
+            return split
         try:
             write_split(split, self.split_path, self.image_dir)
         except UserError as error:
@@ -101,3 +129,16 @@ class SplitDataset(DatasetBase):
     def advice_on_split(self) -> str:
         """Return what to say after the path of a split that was made here."""
         return f"; to compare with published numbers use CoOp's own {self.split_file}, see {COOP_SPLITS}"
+
+
+def checked_template(template: str) -> str:
+    """Return `DATASET.TEMPLATE`, a hand-written prompt with one "{}" for the class name, or "" for none.
+
+    Raises:
+        UserError: there is not exactly one "{}".
+    """
+    if template and template.count("{}") != 1:
+        raise UserError(
+            f'DATASET.TEMPLATE is "{template}": write one {{}} where the class name goes, as in "a photo of a {{}}."'
+        )
+    return template

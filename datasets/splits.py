@@ -24,6 +24,8 @@ from dassl.data.datasets import Datum
 from dassl.utils import write_json
 from user_error import UserError, did_you_mean
 
+from .annotations import read_json
+
 Split = tuple[list[Datum], list[Datum], list[Datum]]
 
 PARTS = ("train", "val", "test")
@@ -63,11 +65,42 @@ def list_files(folder: str) -> list[str]:
 
 
 def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
+    names, path = [], folder
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and is_wanted(entry))
+            for entry in entries:
+                path = entry.path  # what fails below, for instance a link that leads to itself
+                if not entry.name.startswith(".") and is_wanted(entry):
+                    names.append(entry.name)
     except OSError as error:
-        raise UserError(f"{folder} cannot be listed ({error.strerror}): check path and permissions") from error
+        what = "cannot be listed" if path == folder else "cannot be followed"
+        raise UserError(f"{printable(path)} {what} ({error.strerror}): check path and permissions") from error
+    for name in names:
+        if name != printable(name):
+            raise UserError(
+                f"{printable(os.path.join(folder, name))}: this name is not UTF-8, as class names and split files are: "
+                "rename it"
+            )
+    return sorted(names)
+
+
+def printable(path: str) -> str:
+    """Return `path` with the bytes that are not UTF-8 written as \\xNN."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
+def require_images(items: Iterable[Datum], listed_in: str) -> None:
+    """Raise a UserError, with the number and the first three, if images of `items` are missing.
+
+    `listed_in` is the file that lists them.
+    """
+    missing = [item.impath for item in items if not os.path.isfile(item.impath)]
+    if missing:
+        more = ", ..." if len(missing) > 3 else ""
+        raise UserError(
+            f"{listed_in} lists {len(missing)} image(s) that are missing: {', '.join(missing[:3])}{more}: "
+            "put all images there, or delete the list if it belongs to other images"
+        )
 
 
 # Split files -----------------------------------------------------------------------------------------------------
@@ -79,11 +112,7 @@ def read_split(split_path: str, image_dir: str) -> Split:
     Raises:
         UserError: the file cannot be read, is not JSON, is not a split, or lists an image that is missing.
     """
-    try:
-        with open(split_path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, ValueError) as error:
-        raise UserError(f"split file {split_path} cannot be read ({error}): replace or delete it") from error
+    content = read_json(split_path)
     try:
         train, val, test = ([_listed_image(entry, image_dir) for entry in content[part]] for part in PARTS)
     except (KeyError, TypeError, ValueError) as error:
@@ -91,12 +120,7 @@ def read_split(split_path: str, image_dir: str) -> Split:
             f'{split_path} is not a split file: expected {{"train": [[path, label, class name], ...], "val": [...], '
             f'"test": [...]}} ({type(error).__name__}: {error}); replace or delete it'
         ) from error
-    for item in chain(train, val, test):
-        if not os.path.isfile(item.impath):
-            raise UserError(
-                f"{split_path} lists {item.impath}, which is missing: put all images there, or delete the split file "
-                "if it belongs to other images"
-            )
+    require_images(chain(train, val, test), split_path)
     return train, val, test
 
 
@@ -212,12 +236,16 @@ def split_off_val(trainval: list[Datum], val_share: float = VAL_SHARE) -> tuple[
 # Choosing from a split -------------------------------------------------------------------------------------------
 
 
-def check_split(split: Split, name: str) -> None:
+def check_split(split: Split, name: str, names_repeat: bool = False) -> None:
     """Raise a UserError unless the split of dataset `name` can be trained and tested on.
 
-    That is: test is not empty, the labels are 0..C-1, each has one class name and at least one image in train.
+    That is: train and test are not empty, the labels are 0..C-1, each has one class name of its own (classes may share
+    one with `names_repeat`) and at least one image in train.
     """
     train, _, test = split
+    for part, items in (("training", train), ("test", test)):
+        if not items:
+            raise UserError(f"{name}: there are no {part} images: add some")
     names: dict[int, str] = {}
     for part in split:
         for item in part:
@@ -233,8 +261,14 @@ def check_split(split: Split, name: str) -> None:
     if sorted(names) != list(range(len(names))):
         missing = min(set(range(len(names))) - set(names))
         raise UserError(f"{name}: labels must be 0 to {len(names) - 1}, but none is {missing}: mend the split")
-    if not test:
-        raise UserError(f"{name}: there are no test images: add some")
+    label_of: dict[str, int] = {}
+    for label, classname in names.items():
+        other = label_of.setdefault(classname.replace("_", " "), label)  # as prompts read it
+        if other != label and not names_repeat:
+            raise UserError(
+                f'{name}: labels {other} and {label} have one class name, "{classname}", so no prompt can tell them '
+                "apart: rename or merge one"
+            )
 
 
 def sample_few_shot(train: list[Datum], val: list[Datum], shots: int, seed: int) -> tuple[list[Datum], list[Datum]]:

@@ -146,7 +146,12 @@ def test_check_split_names_what_is_wrong(user_error):
     assert '"dog" has no images in train' in user_error(splits.check_split, (both[:1], [], both), "Pets")
     assert '"dog" has no images in train' in user_error(splits.check_split, (both[:1], both, both[:1]), "Pets")
     assert "no test images" in user_error(splits.check_split, (both, [], []), "Pets")
-    assert "no test images" in user_error(splits.check_split, ([], [], []), "Pets")
+    assert "no training images" in user_error(splits.check_split, ([], both, both), "Pets")
+    namesakes = [*items_of({"cat": 1}), ListedImage("b.jpg", 1, classname="cat")]
+    assert 'labels 0 and 1 have one class name, "cat"' in user_error(
+        splits.check_split, (namesakes, [], namesakes), "Pets"
+    )
+    splits.check_split((namesakes, [], namesakes), "Pets", names_repeat=True)
     gap = [ListedImage(impath="x.jpg", label=label, classname=str(label)) for label in (0, 2)]
     assert "none is 1" in user_error(splits.check_split, (gap, [], gap), "Pets")
     twice = [*both, ListedImage(impath="second.jpg", label=1, classname="hound")]
