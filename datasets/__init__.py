@@ -12,9 +12,7 @@ __all__ = ["add_config"]
 def add_config(cfg) -> None:
     """Add the configuration keys that only the datasets read, with their defaults, to a yacs `cfg`."""
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # "all", "base" (first half of the classes) or "new" (second half)
-    cfg.DATASET.TEMPLATE = (
-        ""  # hand-written prompt of zero-shot CLIP, {} is the class name; "": the dataset's usual one
-    )
+    cfg.DATASET.TEMPLATE = ""  # hand-written prompt, {} for the class name; "" for the dataset's usual one
     cfg.DATASET.DIR = ""  # ImageFolder: the folder with the images, under DATASET.ROOT or absolute
 
 

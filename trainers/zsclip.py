@@ -34,7 +34,7 @@ class ZeroshotCLIP(TrainerX):
 
     def templates(self) -> list[str]:
         """Templates whose text features are averaged."""
-        own = self.cfg.DATASET.get("TEMPLATE", "") or getattr(self.dm.dataset, "template", "")
+        own = getattr(self.cfg.DATASET, "TEMPLATE", "") or getattr(self.dm.dataset, "template", "")
         return [own or TEMPLATES.get(self.cfg.DATASET.NAME, DEFAULT_TEMPLATE)]
 
     def build_model(self) -> None:
