@@ -1,7 +1,9 @@
 """One run: train a method on a dataset and test it, or only test it (--eval-only). The command line is CoOp's.
 
-A run writes into its output folder log.txt, the checkpoints and, last, results.json: what was run, how well, at what
-cost. Mistakes of the user end in one line `error: ...` and exit code 2 (MUDPT_DEBUG=1 shows the traceback instead).
+A run writes into its output folder log.txt, the checkpoints, few_shot.json (the images it was trained on) and, last,
+results.json: what was run, how well, at what cost.
+
+Mistakes of the user end in one line `error: ...` and exit code 2 (MUDPT_DEBUG=1 shows the traceback instead).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from user_error import UserError, did_you_mean
 # at once.
 
 __version__ = "0.1.0"
+FEW_SHOT_FILE = "few_shot.json"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -251,6 +254,36 @@ def describe_run(trainer, cfg) -> dict:
     }
 
 
+def check_trains(cfg, eval_only: bool) -> None:
+    """UserError where a run would train on a dataset that has only test images."""
+    from dassl.data.datasets import DATASET_REGISTRY
+
+    if not eval_only and getattr(DATASET_REGISTRY.get(cfg.DATASET.NAME), "only_tested", False):
+        raise UserError(
+            f"{cfg.DATASET.NAME} has test images only: train on another dataset, then test on this one with "
+            "--eval-only --model-dir (scripts/<method>/xd_train.sh and xd_test.sh do so)"
+        )
+
+
+def write_few_shot(trainer, cfg) -> dict | None:
+    """Write few_shot.json, the images that the run was trained and validated on, in the layout of a split file.
+
+    Paths are relative to the folder of the images, so the file holds wherever the data are. Returns what results.json
+    says of it, None for a run that used all images.
+    """
+    from datasets.splits import split_hash, write_split
+
+    dataset = getattr(getattr(trainer, "dm", None), "dataset", None)
+    if dataset is None or cfg.DATASET.NUM_SHOTS < 1:
+        return None
+    image_dir = getattr(dataset, "image_dir", "") or os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
+    test_images = {item.impath for item in dataset.test}
+    val = [item for item in dataset.val or () if item.impath not in test_images]  # ImageNet's val is its test
+    split = (dataset.train_x, val, [])
+    write_split(split, os.path.join(cfg.OUTPUT_DIR, FEW_SHOT_FILE), image_dir)
+    return {"file": FEW_SHOT_FILE, "hash": split_hash(split, image_dir)}
+
+
 def sampling_error(metrics: dict) -> float | None:
     """Standard error of the accuracy, in points, from the number of test images: sqrt(p (1 - p) / n)."""
     if not metrics.get("total"):
@@ -263,6 +296,7 @@ def main(args: argparse.Namespace) -> None:
     """Run what `args` (see `parse_args`) ask for."""
     started = time.perf_counter()
     cfg = setup_cfg(args)
+    check_trains(cfg, args.eval_only or args.no_train)
 
     import torch
 
@@ -301,6 +335,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg),
+                "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
                 "sampling_error": sampling_error(metrics),
                 "seconds": {

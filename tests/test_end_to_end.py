@@ -13,6 +13,7 @@ from PIL import Image
 
 import train
 from clip.weights import TINY
+from datasets import splits
 
 METHODS = {"CoOp": "coop", "CoCoOp": "cocoop", "MuDPT": "mudpt"}
 QUICK = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "2"]
@@ -89,6 +90,31 @@ def test_a_model_trained_on_base_classes_is_tested_on_new_ones(trainer, run, tmp
     found = results(tmp_path / "new")
     assert found["tested_model"]["epoch"] == 2 and found["num_classes"] == 5
     assert found["metrics"]["total"] == found["num_images"]["test"]
+
+
+def test_the_images_trained_on_are_kept_beside_the_results_wherever_the_data_are(run, data, root, tmp_path):
+    few = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "1", "DATASET.SUBSAMPLE_CLASSES", "base"]
+    run("MuDPT", tmp_path / "here", *few)
+    found, kept = results(tmp_path / "here"), json.loads((tmp_path / "here/few_shot.json").read_text())
+    assert {part: len(items) for part, items in kept.items()} == {"train": 10, "val": 10, "test": 0}
+    assert all((data / "digits/images" / path).is_file() for path, _, _ in kept["train"] + kept["val"])
+    split = splits.read_split(str(tmp_path / "here/few_shot.json"), str(data / "digits/images"))
+    assert found["few_shot"] == {"file": "few_shot.json", "hash": splits.split_hash(split, str(data / "digits/images"))}
+
+    moved = tmp_path / "moved"
+    shutil.copytree(data / "digits", moved / "digits")
+    before = sorted(moved.rglob("*"))
+    run("MuDPT", tmp_path / "there", "DATASET.ROOT", moved, *few)
+    assert sorted(moved.rglob("*")) == before, "something was left in the data folder"
+    assert results(tmp_path / "there")["few_shot"] == found["few_shot"]
+    run("MuDPT", tmp_path / "test", "--eval-only", "--model-dir", tmp_path / "here", *few)
+    assert results(tmp_path / "test")["few_shot"] is None and not (tmp_path / "test/few_shot.json").exists()
+
+
+def test_training_on_a_test_set_is_refused(run, tmp_path):
+    outcome = run("MuDPT", tmp_path / "run", dataset="imagenetv2")
+    assert_one_line(outcome, "ImageNetV2 has test images only", "xd_test.sh")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("trainer", ["ZeroshotCLIP", "ZeroshotCLIP2"])
