@@ -258,9 +258,11 @@ def check_trains(cfg, eval_only: bool) -> None:
     """UserError where a run would train on a dataset that has only test images."""
     from dassl.data.datasets import DATASET_REGISTRY
 
-    if not eval_only and getattr(DATASET_REGISTRY.get(cfg.DATASET.NAME), "only_tested", False):
+    name = cfg.DATASET.NAME
+    known = name in DATASET_REGISTRY.registered_names()
+    if not eval_only and known and getattr(DATASET_REGISTRY.get(name), "only_tested", False):
         raise UserError(
-            f"{cfg.DATASET.NAME} has test images only: train on another dataset, then test on this one with "
+            f"{name} has test images only: train on another dataset, then test on this one with "
             "--eval-only --model-dir (scripts/<method>/xd_train.sh and xd_test.sh do so)"
         )
 
@@ -296,7 +298,7 @@ def main(args: argparse.Namespace) -> None:
     """Run what `args` (see `parse_args`) ask for."""
     started = time.perf_counter()
     cfg = setup_cfg(args)
-    check_trains(cfg, args.eval_only or args.no_train)
+    check_trains(cfg, eval_only=args.eval_only or args.no_train)
 
     import torch
 
