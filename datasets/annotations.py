@@ -1,10 +1,14 @@
 """Reading the annotation files of published datasets: text, JSON, MATLAB."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
 
 from user_error import UserError
+
+T = TypeVar("T")
 
 
 def read_lines(path: str) -> Iterator[tuple[int, str]]:
@@ -36,8 +40,8 @@ def read_json(path: str) -> Any:
         raise unreadable(path, error) from error
 
 
-def read_mat(path: str, key: str) -> Any:
-    """Return the variable `key` of a MATLAB file as scipy gives it (structures and cells as nested object arrays).
+def read_mat(path: str, key: str) -> np.ndarray:
+    """Return the variable `key` of a MATLAB file as a vector: of numbers, of texts, or of records with named fields.
 
     Raises:
         UserError: the file cannot be read or has no such variable.
@@ -45,9 +49,55 @@ def read_mat(path: str, key: str) -> Any:
     from scipy.io import loadmat  # only two datasets need it, and it takes a while to import
 
     try:
-        return loadmat(path)[key]
+        return np.atleast_1d(loadmat(path, squeeze_me=True)[key])
     except Exception as error:  # scipy fails in many ways on a damaged file
         raise unreadable(path, error) from error
+
+
+def parse_lines(path: str, parse: Callable[[str], T], expected: str) -> list[T]:
+    """Return `parse(line)` for each line of a text file that is not empty.
+
+    `parse` may raise a ValueError for a line that does not look like `expected`, and a LookupError, with a message, for
+    one that names what another file should list.
+
+    Raises:
+        UserError: the file cannot be read, or `parse` fails.
+    """
+    return _parsed(path, "line", read_lines(path), parse, expected)
+
+
+def parse_mat(path: str, key: str, parse: Callable[[Any], T], expected: str) -> list[T]:
+    """Return `parse(entry)` for each entry of the variable `key` of a MATLAB file; as `parse_lines` otherwise.
+
+    Raises:
+        UserError: the file cannot be read, or `parse` fails.
+    """
+    return _parsed(path, key, enumerate(read_mat(path, key), start=1), parse, expected)
+
+
+def label_of(number: str) -> int:
+    """Return the label, from 0, of a class that a file numbers from 1; ValueError if it is no such number."""
+    label = int(number) - 1
+    if label < 0:
+        raise ValueError(f"class {number} is below 1")
+    return label
+
+
+def _parsed(
+    path: str, what: str, entries: Iterable[tuple[int, Any]], parse: Callable[[Any], T], expected: str
+) -> list[T]:
+    results = []
+    for number, entry in entries:
+        try:
+            results.append(parse(entry))
+        except LookupError as error:
+            raise UserError(f"{path}, {what} {number}: {error}: get both files again") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            found = json.dumps(str(entry)[:80], ensure_ascii=False)  # without control characters
+            raise UserError(
+                f'{path}, {what} {number}: expected "{expected}", found {found}: mend it or get the file again'
+            ) from error
+    return results
 
 
 def unreadable(path: str, error: Exception) -> UserError:

@@ -14,5 +14,6 @@ class Caltech101(SplitDataset):
     split_file = "split_zhou_Caltech101.json"
     layout = "caltech-101/101_ObjectCategories/<class>/*.jpg"
     source = "https://data.caltech.edu/records/mzrjq-6wc02"
+    published = {"classes": 100, "train": 4128, "val": 1649, "test": 2465}
     ignored_folders = ("BACKGROUND_Google", "Faces_easy")
     new_names = {"airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}

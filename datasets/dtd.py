@@ -14,6 +14,7 @@ class DescribableTextures(SplitDataset):
     split_file = "split_zhou_DescribableTextures.json"
     layout = "dtd/images/<class>/*.jpg"
     source = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"
+    published = {"classes": 47, "train": 2820, "val": 1128, "test": 1692}
 
     @staticmethod
     def read_and_split_data(image_dir, p_trn=TRAIN_SHARE, p_val=VAL_SHARE, ignored=(), new_cnames=None):

@@ -14,6 +14,7 @@ class EuroSAT(SplitDataset):
     split_file = "split_zhou_EuroSAT.json"
     layout = "eurosat/2750/<class>/*.jpg"
     source = "https://github.com/phelber/EuroSAT"
+    published = {"classes": 10, "train": 13500, "val": 5400, "test": 8100}
     new_names = {
         "AnnualCrop": "Annual Crop Land",
         "HerbaceousVegetation": "Herbaceous Vegetation Land",

@@ -218,6 +218,14 @@ def split_classes(
     return train, val, test
 
 
+def by_label(items: Iterable[Datum]) -> dict[int, list[Datum]]:
+    """Group `items` by label, in order of first appearance, on which the order of the draws depends."""
+    groups: dict[int, list[Datum]] = {}
+    for item in items:
+        groups.setdefault(item.label, []).append(item)
+    return groups
+
+
 def split_off_val(trainval: list[Datum], val_share: float = VAL_SHARE) -> tuple[list[Datum], list[Datum]]:
     """Divide `trainval` into (train, val) class by class; CoOp's rule with SPLIT_SEED.
 
@@ -225,7 +233,7 @@ def split_off_val(trainval: list[Datum], val_share: float = VAL_SHARE) -> tuple[
     """
     generator = random.Random(SPLIT_SEED)
     train, val = [], []
-    for items in _by_label(trainval).values():
+    for items in by_label(trainval).values():
         number_of_val = round(len(items) * val_share)
         generator.shuffle(items)
         val += items[:number_of_val]
@@ -314,17 +322,9 @@ def subsample_classes(parts: Sequence[list[Datum]], which: str) -> list[list[Dat
     ]
 
 
-def _by_label(items: list[Datum]) -> dict[int, list[Datum]]:
-    # In order of first appearance: the order of the draws depends on it.
-    groups: dict[int, list[Datum]] = {}
-    for item in items:
-        groups.setdefault(item.label, []).append(item)
-    return groups
-
-
 def _sample(items: list[Datum], shots: int, generator: random.Random) -> list[Datum]:
     chosen = []
-    for group in _by_label(items).values():
+    for group in by_label(items).values():
         # Too small a class takes no draw, else the draws of all later classes would differ from CoOp's.
         chosen += generator.sample(group, shots) if len(group) >= shots else group
     return chosen

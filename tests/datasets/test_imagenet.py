@@ -1,5 +1,8 @@
 import pytest
 
+import train
+from tests.datasets.fake_trees import make_tree
+
 NAMES = "n01 tench\nn02 great white shark\nn03 never seen\n"
 
 
@@ -26,7 +29,7 @@ def test_missing_class_names_are_reported(imagenet, build, user_error):
     assert str(imagenet / "classnames.txt") in user_error(build, "ImageNet")
 
 
-@pytest.mark.parametrize("text, expected", [("n01 tench\nn02\n", "line 2"), ("n01 tench\n\n", "no line for")])
+@pytest.mark.parametrize("text, expected", [("n01 tench\nn02\n", ", line 2: "), ("n01 tench\n\n", "no line for")])
 def test_bad_class_names_are_reported(imagenet, build, user_error, text, expected):
     imagenet.joinpath("classnames.txt").write_text(text)
     message = user_error(build, "ImageNet")
@@ -58,3 +61,33 @@ def test_a_class_that_is_missing_from_one_part_is_named(imagenet, build, make_im
         image.unlink()
     (imagenet / "images/val/n03").rmdir()
     assert '"never seen" has no images' in user_error(build, "ImageNet")
+
+
+@pytest.fixture
+def run(tmp_path, root, monkeypatch):
+    """Run train.py on the fake ImageNet, with best_val; return its exit code."""
+    make_tree("ImageNet", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+
+    def run(trainer, *more):
+        configs = root / "configs"
+        return train.run(
+            [
+                *("--root", "data", "--output-dir", "output", "--trainer", trainer),
+                *("--config-file", f"{configs}/trainers/{trainer}/tiny.yaml"),
+                *("--dataset-config-file", f"{configs}/datasets/imagenet.yaml", *more),
+                *("DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "1", "TEST.FINAL_MODEL", "best_val"),
+            ]
+        )
+
+    return run
+
+
+def test_no_model_is_chosen_on_the_test_images(run, capsys):
+    assert run("CoOp") == 2
+    assert "TEST.FINAL_MODEL best_val: ImageNet has no val" in capsys.readouterr().err
+
+
+def test_a_config_with_best_val_can_be_tested_with(run, capsys):
+    assert run("ZeroshotCLIP", "--eval-only") == 0
+    assert "* total: 24" in capsys.readouterr().out

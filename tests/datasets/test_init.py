@@ -16,16 +16,26 @@ NAMES = {
     "digits": "Digits",
     "dtd": "DescribableTextures",
     "eurosat": "EuroSAT",
+    "fgvc_aircraft": "FGVCAircraft",
+    "food101": "Food101",
     "image_folder": "ImageFolder",
     "imagenet": "ImageNet",
+    "imagenet_a": "ImageNetA",
+    "imagenet_r": "ImageNetR",
+    "imagenet_sketch": "ImageNetSketch",
+    "imagenetv2": "ImageNetV2",
+    "oxford_flowers": "OxfordFlowers",
     "oxford_pets": "OxfordPets",
+    "stanford_cars": "StanfordCars",
+    "sun397": "SUN397",
+    "ucf101": "UCF101",
 }
 SCRIPT = """
 import sys
 import dassl.data.datasets
 before = set(sys.modules)
 import datasets
-assert "sklearn" not in {name.split(".")[0] for name in set(sys.modules) - before}
+assert not {"sklearn", "scipy.io"} & (set(sys.modules) - before)
 from dassl.data.datasets import DATASET_REGISTRY
 DATASET_REGISTRY.get("DroppedIn")
 """

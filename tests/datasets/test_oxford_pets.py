@@ -22,18 +22,6 @@ def test_annotations_give_parts_and_lower_case_names(pets, build):
     assert [len(part) for part in (dataset.train_x, dataset.val, dataset.test)] == [16, 4, 10]
 
 
-def test_missing_annotations_are_reported(pets, build, user_error):
-    (pets / "annotations/test.txt").unlink()
-    assert str(pets / "annotations/test.txt") in user_error(build, "OxfordPets")
-
-
-@pytest.mark.parametrize("line", ["Bengal_1 1 1", "Bengal_1 one 1 1", "Bengal 1 1 1"])
-def test_a_bad_annotation_line_is_numbered(pets, build, user_error, line):
-    path = pets / "annotations/trainval.txt"
-    path.write_text("Bengal_0 1 1 1\n" + line + "\n")
-    assert f"{path}, line 2" in user_error(build, "OxfordPets")
-
-
 def test_a_dataset_file_written_for_coop_finds_what_it_calls(tmp_path, make_images):
     """The calls, positional and by keyword, that CoOp's dataset files make of their two helpers."""
     image_dir = str(make_images("food/images", {"apple_pie": 10, "ramen": 10, "thumbs": 1}))

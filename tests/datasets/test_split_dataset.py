@@ -1,27 +1,50 @@
 import errno
 import json
+import os
 
 import pytest
 
+from dassl.data.datasets import DATASET_REGISTRY
 from datasets import split_dataset
 
+PUBLISHED = {  # folder of the images, number of images: all that are used of the download
+    "Caltech101": ("caltech-101/101_ObjectCategories", 9144 - 467 - 435),  # without background and easy faces
+    "DescribableTextures": ("dtd/images", 47 * 120),
+    "EuroSAT": ("eurosat/2750", 27000),
+    "FGVCAircraft": ("fgvc_aircraft/images", 10000),
+    "Food101": ("food-101/images", 101 * 1000),
+    "ImageNet": ("imagenet/images", 1281167 + 50000),
+    "ImageNetA": ("imagenet-adversarial/imagenet-a", 7500),
+    "ImageNetR": ("imagenet-rendition/imagenet-r", 30000),
+    "ImageNetSketch": ("imagenet-sketch/images", 50889),
+    "ImageNetV2": ("imagenetv2/imagenetv2-matched-frequency-format-val", 1000 * 10),
+    "OxfordFlowers": ("oxford_flowers/jpg", 8189),
+    "OxfordPets": ("oxford_pets/images", 3680 + 3669),
+    "StanfordCars": ("stanford_cars", 8144 + 8041),
+    "SUN397": ("sun397/SUN397", 397 * 100),
+    "UCF101": ("ucf101/UCF-101-midframes", 9537 + 3783),
+}
 
-@pytest.mark.parametrize(
-    "name, folder",
-    [
-        ("Caltech101", "caltech-101/101_ObjectCategories"),
-        ("DescribableTextures", "dtd/images"),
-        ("EuroSAT", "eurosat/2750"),
-        ("ImageNet", "imagenet/images"),
-        ("OxfordPets", "oxford_pets/images"),
-    ],
-)
-def test_a_missing_folder_is_named_with_layout_and_source(name, folder, build, tmp_path, user_error):
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_missing_folder_is_named_with_layout_and_source(name, build, tmp_path, user_error):
+    folder, _ = PUBLISHED[name]
     message = user_error(build, name)
     assert message.startswith(f"{name}: {tmp_path / folder} is missing")
     assert f"--root): {folder}/" in message.replace("images/{train,val}", "images/")
     assert "https://" in message
     assert list(tmp_path.iterdir()) == [], "looking for data left something behind"
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_numbers_add_up_to_the_download(name):
+    dataset = DATASET_REGISTRY.get(name)
+    numbers = dict(dataset.published)
+    assert numbers.pop("classes") >= 10
+    assert set(numbers) == ({"test"} if dataset.only_tested else {"train", "val", "test"})
+    if name == "ImageNet":
+        assert numbers.pop("val") == numbers["test"], "they are the same images"
+    assert sum(numbers.values()) == PUBLISHED[name][1]
 
 
 def test_a_file_in_place_of_a_folder_is_named(build, make_images, user_error):
@@ -118,3 +141,41 @@ def test_split_hash_is_that_of_the_images_in_use(build, make_images):
     assert first.split_hash == split_dataset.split_hash((first.train_x, first.val, first.test), first.image_dir)
     others = [build("DescribableTextures", shots=2, seed=2), build("DescribableTextures", shots=2, subsample="base")]
     assert first.split_hash not in [other.split_hash for other in others]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_split_file_with_an_empty_part_is_reported(part, build, make_images, user_error):
+    folder = make_images("dtd/images", {"banded": 10, "bumpy": 10})
+    build("DescribableTextures")
+    path = folder.parent / "split_zhou_DescribableTextures.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: []}))
+    assert "DescribableTextures: there are no t" in user_error(build, "DescribableTextures")
+
+
+def test_two_classes_with_one_name_are_reported(build, make_images, user_error):
+    make_images("food-101/images", {"apple_pie": 10, "apple pie": 10})
+    message = user_error(build, "Food101")
+    assert "labels 0 and 1 have one class name" in message and "apple" in message
+
+
+def test_missing_images_of_a_split_file_are_counted_and_three_are_named(build, make_images, user_error):
+    folder = make_images("food-101/images", {"apple_pie": 10, "waffles": 10})
+    build("Food101")
+    for number in (2, 3, 5, 8):
+        (folder / "waffles" / f"image_{number:04d}.jpg").unlink()
+    message = user_error(build, "Food101")
+    assert f"{folder.parent}/split_zhou_Food101.json lists 4 image(s) that are missing: " in message
+    assert message.count("/waffles/image_") == 3 and ", ...: " in message
+
+
+def test_a_class_folder_that_leads_to_itself_is_named(build, make_images, user_error):
+    loop = make_images("food-101/images", {"apple_pie": 10, "waffles": 10}) / "ramen"
+    loop.symlink_to(loop)
+    assert user_error(build, "Food101").startswith(f"{loop} cannot be followed (")
+
+
+def test_a_folder_name_that_is_not_utf_8_is_shown(build, make_images, user_error):
+    folder = make_images("food-101/images", {"apple_pie": 10, "waffles": 10})
+    os.mkdir(os.fsencode(folder) + b"/caf\xe9")
+    message = user_error(build, "Food101")
+    assert message.startswith(f"{folder}/caf\\xe9: this name is not UTF-8") and message.isprintable()
