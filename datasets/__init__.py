@@ -13,7 +13,9 @@ def add_config(cfg) -> None:
     """Add the configuration keys that only the datasets read, with their defaults, to a yacs `cfg`."""
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # "all", "base" (first half of the classes) or "new" (second half)
     cfg.DATASET.TEMPLATE = ""  # hand-written prompt, {} for the class name; "" for the dataset's usual one
-    cfg.DATASET.DIR = ""  # ImageFolder: the folder with the images, under DATASET.ROOT or absolute
+    cfg.DATASET.DIR = ""  # ImageFolder, ImageList: the folder with the images, under DATASET.ROOT or absolute
+    cfg.DATASET.LIST = ""  # ImageList: the file that lists the images, as above
+    cfg.DATASET.CLASSNAMES = ""  # ImageFolder, ImageList: names of the classes, as above; "": classnames.txt there
 
 
 for _module in pkgutil.iter_modules(__path__):

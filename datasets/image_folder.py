@@ -6,120 +6,171 @@ from itertools import chain
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from user_error import UserError, did_you_mean
 
-from .split_dataset import SplitDataset
-from .splits import ListedImage, Split, list_files, list_folders, split_classes, split_off_val
+from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
+from .splits import ListedImage, Split, list_files, list_folders, printable, split_off_val
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+LISTS = (".csv", ".tsv", ".jsonl")
 
 
 @DATASET_REGISTRY.register()
-class ImageFolder(SplitDataset):
+class ImageFolder(OwnImages):
     """The images in `cfg.DATASET.DIR`, a folder under the data root or an absolute path.
 
-    Two layouts:
+    Two layouts, which are also those of torchvision's and Hugging Face's image folders:
 
-    - `<dir>/{train,val,test}/<class>/*`: used as it is. Without `val`, a fifth of each class of train becomes val.
-    - `<dir>/<class>/*`, no folder `test`: split 50/20/30 per class, once, and kept in `split_image_folder.json`.
+    - `<dir>/{train,val,test}/<class>/**`: used as it is. Without `val`, a fifth of each class of train becomes val.
+      The part folders may have the other names in NAMES_OF_PARTS, such as `validation`, in upper or lower case.
+    - `<dir>/<class>/**`: split 50/20/30 per class, once, and kept in `split_image_folder.json`; FEWEST_TO_SPLIT or more
+      images of each class are needed.
 
-    Labels follow the sorted folder names; "_" in a folder name reads as a space. Images end in one of SUFFIXES, in
-    upper or lower case. Hidden files and folders are passed over, and so are files beside the class folders; other
+    Labels follow the sorted folder names; OwnImages tells where class names come from. Images end in one of SUFFIXES,
+    in upper or lower case, and count to the class however deep they lie in its folder. Links are followed, but none may
+    lead to a folder twice. Hidden files and folders are passed over, and so are files beside the class folders; other
     files in a class folder get a notice.
     """
 
     split_file = "split_image_folder.json"
-    layout = "<DATASET.DIR>/{train,val,test}/<class>/*.{jpg,jpeg,png,webp,bmp} or <DATASET.DIR>/<class>/*"
+    layout = "<DATASET.DIR>/{train,val,test}/<class>/*.jpg (or another image format) or <DATASET.DIR>/<class>/*.jpg"
 
     def locate(self, cfg) -> None:
         if not cfg.DATASET.DIR:
             raise UserError("ImageFolder: DATASET.DIR is empty: set it to the folder that holds your class folders")
-        root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
-        self.dataset_dir = os.path.normpath(os.path.join(root, os.path.expanduser(cfg.DATASET.DIR)))
-        self.image_dir = self.dataset_dir
+        self.dataset_dir = self.image_dir = self.names_dir = under_root(cfg, "DIR")
         self.split_path = os.path.join(self.dataset_dir, self.split_file)
+        self.locate_names(cfg)
 
     def prepare(self) -> None:
         if not os.path.isdir(self.dataset_dir):
             raise UserError(f"ImageFolder: DATASET.DIR {self.dataset_dir} is no folder; expected: {self.layout}")
 
     def load_split(self) -> Split:
-        parts = {part: os.path.join(self.dataset_dir, part) for part in ("train", "val", "test")}
-        if os.path.isdir(parts["test"]):
-            return self._read_parts(parts)
-        if os.path.isdir(parts["train"]) and list_folders(parts["train"]):
-            raise UserError(
-                f"ImageFolder: {self.dataset_dir} has train/ but no test/: add test/<class>/, rename val/ to test/, "
-                f"or put the class folders directly into {self.dataset_dir} to have them split"
-            )
-        classes = self._read_classes(self.dataset_dir, self._class_folders(self.dataset_dir))
-        split = self.read_or_build(lambda: split_classes(classes))
-        self._report_later_images(split, classes)
-        return split
+        folders = _folders(self.dataset_dir)
+        parts = [folder for folder in folders if folder.lower() in PART_OF]
+        if {"train", "test"} <= {PART_OF[folder.lower()] for folder in parts}:
+            if len(parts) < len(folders):
+                print(f"notice: {self.dataset_dir}: of {len(folders)} folders only {', '.join(parts)} are used")
+            split = self._read_parts(parts)
+            report_classes_without_images(split, type(self).__name__)
+            return split
+        for folder in parts:  # without folders in it, it is a class of that name
+            if list_folders(os.path.join(self.dataset_dir, folder)):
+                lacking = "test" if PART_OF[folder.lower()] == "train" else "train"
+                raise UserError(
+                    f"ImageFolder: {self.dataset_dir} has {folder}/ but no {lacking}/: add {lacking}/<class>/, rename "
+                    f"a folder to {lacking}/, or put the class folders directly into {self.dataset_dir} to have them "
+                    "split"
+                )
+        names = self._named_folders(self.dataset_dir, folders)
+        images = self._read_classes(self.dataset_dir, names, {})
+        return self.split_once({self._place(self.dataset_dir, folder): items for folder, items in images.items()})
 
-    def advice_on_split(self) -> str:
-        return " (50 % train, 20 % val, 30 % test of each class); delete it to have new images split"
-
-    def _read_parts(self, parts: dict[str, str]) -> Split:
-        if not os.path.isdir(parts["train"]):
-            raise UserError(f"ImageFolder: {self.dataset_dir} has test/ but no train/: add train/<class>/")
-        folders = self._class_folders(parts["train"])
-        train = list(chain.from_iterable(self._read_classes(parts["train"], folders)))
-        test = list(chain.from_iterable(self._read_classes(parts["test"], folders)))
-        if not os.path.isdir(parts["val"]):
-            return *split_off_val(train), test
-        return train, list(chain.from_iterable(self._read_classes(parts["val"], folders))), test
-
-    def _class_folders(self, parent: str) -> list[str]:
-        """Return the sorted class folders in `parent`, at least two, all with different class names."""
-        folders = list_folders(parent)
-        if len(folders) < 2:
-            raise UserError(f"ImageFolder: {parent} holds {len(folders)} class folder(s), two or more are needed")
-        seen: dict[str, str] = {}
+    def _read_parts(self, folders: list[str]) -> Split:
+        parts: dict[str, str] = {}
         for folder in folders:
-            other = seen.setdefault(_class_name(folder), folder)
-            if other != folder:
-                raise UserError(f'ImageFolder: "{other}" and "{folder}" in {parent} read as one class: rename one')
-        return folders
+            part, path = PART_OF[folder.lower()], os.path.join(self.dataset_dir, folder)
+            if part in parts:
+                raise UserError(
+                    f"ImageFolder: {parts[part]} and {path} are both the {part} images: remove or merge one"
+                )
+            parts[part] = path
+        names = self._named_folders(parts["train"], _folders(parts["train"]))
+        train_and_test: dict[str, str] = {}  # that test is no link to train; val may be one to test
+        train, test = (self._read_part(parts[part], names, train_and_test) for part in ("train", "test"))
+        if "val" not in parts:
+            return *split_off_val(train), test
+        return train, self._read_part(parts["val"], names, {}), test
 
-    def _read_classes(self, parent: str, folders: list[str]) -> list[list[Datum]]:
-        """Return one list of images for each class folder in `parent`; `folders` gives the labels."""
-        present = list_folders(parent)
+    def _read_part(self, parent: str, names: dict[str, str], seen: dict[str, str]) -> list[Datum]:
+        return list(chain.from_iterable(self._read_classes(parent, names, seen).values()))
+
+    def _named_folders(self, parent: str, folders: list[str]) -> dict[str, str]:
+        """Return the class name of each of the class folders, `folders` in `parent`."""
+        if len(folders) < 2:
+            raise UserError(
+                f"ImageFolder: {parent} holds {len(folders)} class folder(s), two or more are needed{_hint(parent)}"
+            )
+        return self.class_names({folder: self._place(parent, folder) for folder in folders})
+
+    @staticmethod
+    def _place(parent: str, folder: str) -> str:
+        return f"class folder {os.path.join(parent, folder)}"
+
+    def _read_classes(self, parent: str, names: dict[str, str], seen: dict[str, str]) -> dict[str, list[Datum]]:
+        """Return the images in each class folder in `parent`, sorted by path.
+
+        Args:
+            names: class name of each class folder, in the order of the labels.
+            seen: the folders read before, by their real paths; those read here are added.
+        """
+        present = _folders(parent)
         if not present:
-            raise UserError(f"ImageFolder: {parent} holds no class folders: sort its images into {parent}/<class>/")
-        classes, left_out = [], []
+            raise UserError(
+                f"ImageFolder: {parent} holds no class folders: sort its images into {parent}/<class>/{_hint(parent)}"
+            )
+        label_of = {folder: label for label, folder in enumerate(names)}
+        classes: dict[str, list[Datum]] = {}
+        left_out: list[str] = []
+        deeper: list[str] = []
         for folder in present:
             class_dir = os.path.join(parent, folder)
-            if folder not in folders:
+            if folder not in names:
                 raise UserError(
-                    f'ImageFolder: {class_dir} has no counterpart: class "{_class_name(folder)}" has no folder in '
-                    f"train/: add it there or remove it{did_you_mean(folder, folders)}"
+                    f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in train: add it '
+                    f"there or remove it{did_you_mean(folder, names)}"
                 )
-            label, paths = folders.index(folder), [os.path.join(class_dir, name) for name in list_files(class_dir)]
-            images = [path for path in paths if path.lower().endswith(SUFFIXES)]
-            left_out += [path for path in paths if not path.lower().endswith(SUFFIXES)]
+            files, dead_links = _walk(class_dir, seen)
+            images = sorted(path for path in files if path.lower().endswith(SUFFIXES))
+            left_out += dead_links + [path for path in files if not path.lower().endswith(SUFFIXES)]
+            deeper += [path for path in images if os.path.dirname(path) != class_dir]
             if not images:
                 raise UserError(
                     f"ImageFolder: class folder {class_dir} holds no images ({', '.join(SUFFIXES)}): fill or remove it"
                 )
-            classes.append([ListedImage(path, label, classname=_class_name(folder)) for path in images])
+            classes[folder] = [ListedImage(path, label_of[folder], classname=names[folder]) for path in images]
         if left_out:
-            kinds = ", ".join(SUFFIXES)
-            print(f"notice: left out {len(left_out)} file(s) that are not {kinds}, the first is {left_out[0]}")
-        without = [folder for folder in folders if folder not in present]
-        if without:
-            print(f"notice: no images in {parent} for {len(without)} class(es), the first is {without[0]}")
+            what = "file(s) that are no images or links to nowhere"
+            print(f"notice: left out {len(left_out)} {what}, the first is {left_out[0]}")
+        if deeper:
+            print(f"notice: {len(deeper)} image(s) lie deeper in class folders and count, the first is {deeper[0]}")
         return classes
 
-    def _report_later_images(self, split: Split, classes: list[list[Datum]]) -> None:
-        later = {item.impath for items in classes for item in items} - {item.impath for part in split for item in part}
-        if later:
-            print(
-                f"notice: {len(later)} image(s) came after {self.split_path} was made and are not used; delete it to "
-                "have the folder split anew"
-            )
+
+def _folders(parent: str) -> list[str]:
+    """Return the folders in `parent`, after checking that a link is none that is gone."""
+    for name in sorted(os.listdir(parent)):
+        path = os.path.join(parent, name)
+        if not name.startswith(".") and not os.path.exists(path) and os.path.islink(path):
+            raise UserError(f"ImageFolder: the link {printable(path)} leads nowhere: mend or remove it")
+    return list_folders(parent)
 
 
-def _class_name(folder: str) -> str:
-    name = " ".join(folder.replace("_", " ").split())
-    if not name:
-        raise UserError(f'ImageFolder: class folder "{folder}" reads as an empty name: rename it')
-    return name
+def _walk(folder: str, seen: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Return the files in and below `folder`, and the links that lead nowhere; `seen` as above."""
+    real = os.path.realpath(folder)
+    parent = os.path.realpath(os.path.dirname(folder))
+    if os.path.join(parent, "").startswith(os.path.join(real, "")):
+        raise UserError(f"ImageFolder: the link {folder} leads back to {real}, which it lies in: remove the link")
+    if real in seen:
+        raise UserError(
+            f"ImageFolder: {folder} and {seen[real]} are one folder through a link, so its images would count twice: "
+            "remove the link"
+        )
+    seen[real] = folder
+    names, folders = list_files(folder), list_folders(folder)
+    others = {name for name in os.listdir(folder) if not name.startswith(".")}.difference(names, folders)
+    files = [os.path.join(folder, name) for name in names]
+    dead_links = [os.path.join(folder, name) for name in sorted(others)]
+    for name in folders:
+        deeper = _walk(os.path.join(folder, name), seen)
+        files += deeper[0]
+        dead_links += deeper[1]
+    return files, dead_links
+
+
+def _hint(parent: str) -> str:
+    """Return advice for a folder of images with a list, such as Hugging Face's metadata.csv, else an empty text."""
+    lists = [os.path.join(parent, name) for name in list_files(parent) if name.lower().endswith(LISTS)]
+    return (
+        f"; if {lists[0]} lists the images, DATASET.NAME ImageList reads such lists (path,label,split)" if lists else ""
+    )

@@ -10,9 +10,9 @@ from dassl.utils import UserError
 
 @pytest.fixture
 def build(tmp_path):
-    """Build a dataset by name with `tmp_path` as data root."""
+    """Build a dataset by name with `tmp_path` as data root; `keys` are further keys of `cfg.DATASET`."""
 
-    def build(name, shots=-1, seed=1, subsample="all", directory="", root=tmp_path):
+    def build(name, shots=-1, seed=1, subsample="all", directory="", root=tmp_path, **keys):
         cfg = get_cfg_default()
         datasets.add_config(cfg)
         cfg.VERBOSE = False
@@ -22,6 +22,8 @@ def build(tmp_path):
         cfg.DATASET.NUM_SHOTS = shots
         cfg.DATASET.SUBSAMPLE_CLASSES = subsample
         cfg.DATASET.DIR = str(directory)
+        for key, value in keys.items():
+            cfg.DATASET[key] = str(value)
         return build_dataset(cfg)
 
     return build

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import pytest
 
@@ -71,6 +73,58 @@ def test_class_folders_are_split_once_and_the_split_is_kept(flat, build, as_list
     assert capsys.readouterr().out == ""
 
 
+def test_images_in_folders_inside_a_class_folder_count_to_the_class(build, make_images, capsys):
+    make_images("mine/dog", {".": 2, "puppies": 2, "puppies/asleep": ["b.jpg"], ".cache": 3})
+    make_images("mine", {"cat": 5})
+    dataset = build("ImageFolder", directory="mine")
+    assert dataset.classnames == ["cat", "dog"] and sum(sizes(dataset)) == 10
+    assert "3 image(s) lie deeper" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "validation", "test"), ("Training", "dev", "EVAL"), ("train", "valid", "testing")]
+)
+def test_part_folders_may_have_the_names_that_others_use(parts, build, names):
+    for part, name in zip(PARTS, names, strict=True):
+        (parts / part).rename(parts / name)
+    dataset = build("ImageFolder", directory="mine")
+    assert sizes(dataset) == [20, 6, 9]
+    assert all(f"/{names[1]}/" in item.impath for item in dataset.val)
+
+
+def test_two_folders_for_one_part_are_named(parts, build, make_images, user_error):
+    make_images("mine/Validation", {"cat": 1})
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert str(parts / "val") in message and str(parts / "Validation") in message
+
+
+def test_folders_beside_the_parts_get_a_notice(parts, build, make_images, capsys):
+    make_images("mine", {"zebra": 3})
+    assert build("ImageFolder", directory="mine").num_classes == 2
+    assert "of 4 folders only test, train, val are used" in capsys.readouterr().out
+
+
+def test_a_moved_folder_has_the_same_split(flat, build, tmp_path, capsys):
+    before = build("ImageFolder", directory="mine", shots=3).split_hash
+    (tmp_path / "elsewhere").mkdir()
+    flat.rename(tmp_path / "elsewhere" / "pets")
+    capsys.readouterr()
+    assert build("ImageFolder", directory="elsewhere/pets", shots=3).split_hash == before
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_that_cannot_be_written_to_is_split_the_same_way_each_time(flat, build, monkeypatch, capsys):
+    def refuse(source, target):
+        raise OSError(errno.EROFS, "Read-only file system", target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", refuse)
+        unsaved = {build("ImageFolder", directory="mine").split_hash for _ in range(2)}
+    assert capsys.readouterr().out.count("notice: the split is not saved") == 2
+    assert sorted(path.name for path in flat.iterdir()) == ["cat", "polar_bear"]
+    assert unsaved == {build("ImageFolder", directory="mine").split_hash}
+
+
 def test_later_images_are_left_out_with_a_notice(flat, build, make_images, as_lists, capsys):
     before = as_lists(build("ImageFolder", directory="mine"))
     make_images("mine", {"cat": ["new.jpg"]})
@@ -83,16 +137,109 @@ def test_a_listed_image_that_is_gone_is_named(flat, build, user_error):
     build("ImageFolder", directory="mine")
     (flat / "cat" / "image_0004.jpg").unlink()
     message = user_error(build, "ImageFolder", directory="mine")
-    assert "image_0004.jpg" in message and "split_image_folder.json" in message
+    assert "lists 1 image(s) that are missing" in message and "image_0004.jpg" in message
+    assert f"delete {flat / 'split_image_folder.json'} to have the images split anew" in message
+    (flat / "split_image_folder.json").unlink()
+    assert sum(sizes(build("ImageFolder", directory="mine"))) == 29
+
+
+def test_many_images_that_are_gone_are_counted_and_three_are_named(flat, build, user_error):
+    build("ImageFolder", directory="mine")
+    (flat / "cat").rename(flat / "kitten")
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert "lists 10 image(s) that are missing" in message and message.count(".jpg") == 3
+
+
+def test_a_later_class_is_named(flat, build, make_images, user_error):
+    build("ImageFolder", directory="mine")
+    make_images("mine", {"ant": 9})
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert str(flat / "ant") in message and "delete" in message and "split_image_folder.json" in message
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"train": [["cat/image_0001.jpg", 0]], "val": [], "test": []}'])
+def test_a_split_file_that_is_none_is_named(flat, build, user_error, text):
+    (flat / "split_image_folder.json").write_text(text)
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert "split_image_folder.json is no split file" in message and "delete" in message
 
 
 def test_suffixes_count_in_any_case_and_other_files_get_a_notice(build, make_images, capsys):
-    images = ["a.jpg", "b.JPEG", "c.Png", "d.webp", "e.BMP"]
+    images = ["a.jpg", "b.JPEG", "c.Png", "d.webp", "e.BMP", "f.tif", "g.tiff", "h.ppm", "i.PGM"]
     make_images("mine", {"cat": [*images, "notes.txt", ".hidden.jpg"], "dog": 4, ".cache": 3})
     dataset = build("ImageFolder", directory="mine")
     assert sum(sizes(dataset)) == len(images) + 4
     notice = capsys.readouterr().out.splitlines()[0]
     assert "left out 1 file(s)" in notice and "notes.txt" in notice
+
+
+def test_a_link_to_nowhere_gets_a_notice(build, make_images, capsys):
+    folder = make_images("mine", {"cat": 5, "dog": 4})
+    (folder / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
+    assert sum(sizes(build("ImageFolder", directory="mine"))) == 9
+    assert "left out 1 file(s)" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize("link", ["mine/train/zebra", "mine/test/cat", "mine/val"])
+def test_a_folder_that_is_a_link_to_nowhere_is_named(parts, build, tmp_path, user_error, link):
+    path = tmp_path / link
+    if path.exists():
+        path.rename(tmp_path / "moved")
+    path.symlink_to("nowhere")
+    assert f"the link {path} leads nowhere" in user_error(build, "ImageFolder", directory="mine")
+
+
+def test_links_to_class_folders_are_followed(flat, build, tmp_path):
+    (tmp_path / "links").mkdir()
+    for name in ("cat", "polar_bear"):
+        (tmp_path / "links" / name).symlink_to(flat / name)
+    assert sum(sizes(build("ImageFolder", directory="links"))) == 30
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "/"])
+def test_a_link_that_leads_back_is_named(flat, build, user_error, target):
+    link = flat / "cat" / "again"
+    link.symlink_to(target)
+    assert f"the link {link} leads back to" in user_error(build, "ImageFolder", directory="mine")
+
+
+def test_a_link_to_itself_is_named(flat, build, user_error):
+    link = flat / "cat" / "again"
+    link.symlink_to("again")
+    assert f"{link} cannot be followed" in user_error(build, "ImageFolder", directory="mine")
+
+
+def test_two_links_that_lead_to_each_other_are_named(flat, build, user_error):
+    (flat / "cat" / "bear").symlink_to(flat / "polar_bear")
+    (flat / "polar_bear" / "cat").symlink_to(flat / "cat")
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert str(flat / "cat") in message and "link" in message
+
+
+def test_images_trained_on_are_not_tested_on_through_a_link(parts, build, user_error):
+    remove(parts / "test" / "cat")
+    (parts / "test" / "cat").symlink_to(parts / "train" / "cat")
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert str(parts / "test/cat") in message and str(parts / "train/cat") in message
+
+
+def test_val_may_be_a_link_to_test(parts, build):
+    for name in PARTS["val"]:
+        remove(parts / "val" / name)
+    (parts / "val").rmdir()
+    (parts / "val").symlink_to("test")
+    assert sizes(build("ImageFolder", directory="mine")) == [20, 9, 9]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.jpg", b"caf\xe9"])
+def test_a_name_that_is_not_utf8_is_named(flat, build, user_error, name):
+    path = os.path.join(os.fsencode(flat / "cat"), name)
+    open(path, "w").close() if name.endswith(b"jpg") else os.mkdir(path)
+    assert "caf\\xe9" in user_error(build, "ImageFolder", directory="mine")
+
+
+def test_a_folder_whose_name_is_not_utf8_is_named(build, user_error):
+    assert "DATASET.DIR m\\xe9ne" in user_error(build, "ImageFolder", directory=os.fsdecode(b"m\xe9ne"))
 
 
 def test_a_class_without_test_images_gets_a_notice(parts, build, make_images, capsys):
@@ -139,16 +286,17 @@ def test_two_classes_are_needed(build, make_images, user_error, classes, tmp_pat
     assert "two or more" in user_error(build, "ImageFolder", directory="mine")
 
 
-def test_folders_that_read_as_one_class_are_named(build, make_images, user_error):
-    make_images("mine", {"polar bear": 4, "polar_bear": 4})
+@pytest.mark.parametrize("folders", [("polar bear", "polar_bear"), ("Cat", "cat")])
+def test_folders_that_read_as_one_class_are_named(build, make_images, user_error, folders):
+    make_images("mine", dict.fromkeys(folders, 4))
     message = user_error(build, "ImageFolder", directory="mine")
-    assert '"polar bear"' in message and '"polar_bear"' in message
+    assert all(f"mine/{folder} " in message for folder in folders)
 
 
 def test_a_class_that_is_too_small_to_be_split_is_named(build, make_images, user_error, tmp_path):
     make_images("mine", {"cat": 9, "polar_bear": 3})
     message = user_error(build, "ImageFolder", directory="mine")
-    assert '"polar bear" has 3 images' in message and str(tmp_path / "mine/polar_bear") in message
+    assert f"class folder {tmp_path / 'mine/polar_bear'} has 3 image(s), 4 or more" in message
     assert not (tmp_path / "mine/split_image_folder.json").exists()
 
 
@@ -161,6 +309,21 @@ def test_train_without_test_is_not_taken_for_two_classes(build, make_images, use
 def test_a_class_may_be_called_train(build, make_images):
     make_images("mine", {"train": 4, "tram": 4})
     assert build("ImageFolder", directory="mine").classnames == ["train", "tram"]
+
+
+def test_a_class_may_be_called_test_or_dev(build, make_images):
+    make_images("mine", {"dev": 4, "Test": 4})
+    assert build("ImageFolder", directory="mine").classnames == ["Test", "dev"]
+
+
+@pytest.mark.parametrize("folder", ["mine", "mine/train"])
+def test_a_list_of_images_without_class_folders_is_pointed_to(build, make_images, user_error, folder, tmp_path):
+    make_images("mine/test", {"cat": 9, "dog": 9})
+    path = make_images(folder, {".": ["1.jpg", "metadata.csv"]}) / "metadata.csv"
+    if folder == "mine":
+        (tmp_path / "mine/test").rename(tmp_path / "other")
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert "ImageList" in message and str(path) in message
 
 
 def test_test_without_train_is_reported(build, make_images, user_error):

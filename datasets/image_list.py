@@ -1,0 +1,234 @@
+"""A person's own images, listed in a file."""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from dassl.data.datasets import DATASET_REGISTRY, Datum
+from user_error import UserError, did_you_mean
+
+from .own_images import PART_OF, OwnImages, listing, read_text, report_classes_without_images, under_root
+from .splits import PARTS, ListedImage, Split, read_split, split_off_val
+
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
+COLUMNS = {"path": ("path", "file_name"), "label": ("label",), "split": ("split",)}  # file_name is Hugging Face's
+
+
+class Row(NamedTuple):
+    """One image of a list."""
+
+    where: str  # "line 7" or "entry 7"
+    path: str  # absolute, or as the list has it
+    label: str
+    part: str  # train, val, test, or "" where the list leaves it open
+
+
+@DATASET_REGISTRY.register()
+class ImageList(OwnImages):
+    """The images in the file `cfg.DATASET.LIST`, a path under the data root or an absolute one.
+
+    - .csv or .tsv: the first line names the columns, `path,label` and perhaps `split`, in any order, parted by comma,
+      semicolon or tab; other columns are passed over.
+    - .json: a list of objects with these keys, or a split file (see splits.py), whose order and labels are kept.
+    - .jsonl: one such object per line.
+
+    Paths are absolute, or relative to `cfg.DATASET.DIR`, which by default is the folder of the list. `split` is one of
+    NAMES_OF_PARTS for every image or for none. Without val images, a fifth of each class of train becomes val. Without
+    any split, the images of each class are split 50/20/30, once, which is kept in `split_<list>.json` beside the list;
+    FEWEST_TO_SPLIT or more images of each class are needed.
+
+    Labels are text or whole numbers; the classes are in the order of the sorted labels, of the numbers if all are
+    numbers. OwnImages tells where class names come from; `classnames.txt` lies beside the list.
+    """
+
+    def locate(self, cfg) -> None:
+        if not cfg.DATASET.LIST:
+            raise UserError("ImageList: DATASET.LIST is empty: set it to the .csv or .json file that lists your images")
+        self.list_path = under_root(cfg, "LIST")
+        self.dataset_dir = self.names_dir = os.path.dirname(self.list_path)
+        self.image_dir = under_root(cfg, "DIR") if cfg.DATASET.DIR else self.dataset_dir
+        stem = os.path.splitext(os.path.basename(self.list_path))[0]
+        self.split_path = os.path.join(self.dataset_dir, f"split_{stem}.json")
+        self.locate_names(cfg)
+
+    def prepare(self) -> None:
+        if not os.path.isfile(self.list_path):
+            raise UserError(
+                f"ImageList: DATASET.LIST {self.list_path} is no file: set it to your list, a path under the data root "
+                "(--root) or an absolute one"
+            )
+        if not self.list_path.lower().endswith(SUFFIXES):
+            raise UserError(f"ImageList: DATASET.LIST {self.list_path} must end in one of {', '.join(SUFFIXES)}")
+        if not os.path.isdir(self.image_dir):
+            raise UserError(f"ImageList: DATASET.DIR {self.image_dir} is no folder: set it to the folder of the images")
+
+    def load_split(self) -> Split:
+        rows = read_list(self.list_path)
+        if rows is None:
+            return self._given_split()
+        rows = [row._replace(path=os.path.normpath(os.path.join(self.image_dir, row.path))) for row in rows]
+        self._check(rows)
+        where = {row.label: row.where for row in reversed(rows)}
+        rows.sort(key=lambda row: row.path)  # the order decides which images are drawn; ImageFolder has the same
+        labels = sorted(where, key=int if all(re.fullmatch("[0-9]{1,18}", label) for label in where) else None)
+        if len(labels) < 2:
+            raise UserError(f'{self.list_path}: all images are of class "{labels[0]}", two or more classes are needed')
+        places = {label: f'{self.list_path}, {where[label]}: label "{label}"' for label in labels}
+        names = self.class_names(places)
+        number = {label: position for position, label in enumerate(labels)}
+        images: dict[str, list[tuple[str, Datum]]] = {label: [] for label in labels}
+        for row in rows:
+            item = ListedImage(row.path, number[row.label], classname=names[row.label])
+            images[row.label].append((row.part, item))
+        if not rows[0].part:
+            return self.split_once({places[label]: [item for _, item in images[label]] for label in labels})
+        train, val, test = ([item for label in labels for of, item in images[label] if of == part] for part in PARTS)
+        return self._completed(train, val, test)
+
+    def _check(self, rows: list[Row]) -> None:
+        if not rows:
+            raise UserError(f"{self.list_path} lists no images: add some")
+        row_of: dict[str, Row] = {}
+        for row in rows:
+            other = row_of.setdefault(row.path, row)
+            if other is not row:
+                raise UserError(
+                    f"{self.list_path}: {other.where} and {row.where} list one image, {row.path}: keep one, as an "
+                    "image has one class and is either trained or tested on"
+                )
+            if bool(row.part) != bool(rows[0].part):
+                without, named = (row, rows[0]) if rows[0].part else (rows[0], row)
+                raise UserError(
+                    f"{self.list_path}: {without.where} has no split, but {named.where} has one: fill in all, or none "
+                    "to have the images split"
+                )
+        missing = [row.path for row in rows if not os.path.isfile(row.path)]
+        if missing:
+            raise UserError(
+                f"{self.list_path} {listing(missing)}: put them there, or set DATASET.DIR to the folder that the paths "
+                "start from"
+            )
+
+    def _given_split(self) -> Split:
+        split = read_split(self.list_path, self.image_dir)
+        seen: set[str] = set()
+        for item in (item for part in split for item in part):
+            path = os.path.normpath(item.impath)
+            if path in seen:
+                raise UserError(f"{self.list_path} lists {path} twice: keep one, to train or to test on")
+            seen.add(path)
+        if self.names_path:
+            labels = sorted({item.classname for part in split for item in part})
+            names = self.class_names({label: f'{self.list_path}: class "{label}"' for label in labels})
+            split = tuple(
+                [ListedImage(item.impath, item.label, classname=names[item.classname]) for item in part]
+                for part in split
+            )
+        return self._completed(*split)
+
+    def _completed(self, train: list[Datum], val: list[Datum], test: list[Datum]) -> Split:
+        """Return the split with a fifth of train as val if it has none."""
+        for part, items in (("train", train), ("test", test)):
+            if not items:
+                raise UserError(f"{self.list_path} lists no {part} images: add some, or leave out all splits")
+        split = (train, val, test) if val else (*split_off_val(train), test)
+        report_classes_without_images(split, type(self).__name__)
+        return split
+
+
+def read_list(path: str) -> list[Row] | None:
+    """Return the rows of a list; None for a split file.
+
+    Raises:
+        UserError: the file cannot be read or is not what its name says, a row lacks path or label, a split is unknown.
+    """
+    text = read_text(path)
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".json":
+        content = _parsed(text, path)
+        if isinstance(content, dict) and not content.keys().isdisjoint(PARTS):
+            return None
+        if not isinstance(content, list):
+            raise UserError(f'{path}: expected [{{"path": ..., "label": ..., "split": ...}}, ...] or a split file')
+        records = ((f"entry {number}", entry) for number, entry in enumerate(content, start=1))
+    elif suffix == ".jsonl":
+        lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+        records = ((f"line {number}", _parsed(line, path, number)) for number, line in lines)
+    else:
+        records = _csv_records(text, path)
+    return [_row(path, where, record) for where, record in records]
+
+
+def _csv_records(text: str, path: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield ("line 7", {column: field}) for each line of a CSV file but the first, which names the columns."""
+    first_line = re.split("[\r\n]", text.lstrip("\r\n "), maxsplit=1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first_line.count), strict=True)
+    columns: list[str] = []
+    while True:
+        number = reader.line_num + 1
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise UserError(
+                f"{path}, line {number}: {error}: the quotes do not match, write a quote inside of quotes as two"
+            ) from error
+        if fields is None:
+            break
+        if not any(field.strip() for field in fields):
+            continue
+        if not columns:
+            columns = [field.strip().lower() for field in fields]
+            for column, names in COLUMNS.items():
+                count = sum(columns.count(name) for name in names)
+                if count > 1 or (count < 1 and column != "split"):
+                    what = f"two columns {column}" if count else f"no column {column}"
+                    near = "" if count else did_you_mean(column, columns)
+                    raise UserError(
+                        f"{path} has {what}{near}: the first line must be path,label or path,label,split, but is "
+                        f'"{first_line.strip()}"'
+                    )
+            continue
+        if len(fields) != len(columns):
+            raise UserError(
+                f"{path}, line {number} has {len(fields)} field(s), the first line {len(columns)}: quote a field that "
+                "holds the separator"
+            )
+        yield f"line {number}", dict(zip(columns, fields, strict=True))
+    if not columns:
+        raise UserError(f"{path} is empty: write path,label or path,label,split into its first line, then the images")
+
+
+def _parsed(text: str, path: str, line: int = 0) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply to be a list of images") from error
+    except ValueError as error:
+        number = line or getattr(error, "lineno", 1)
+        raise UserError(f"{path}, line {number}: not valid JSON ({getattr(error, 'msg', error)})") from error
+
+
+def _row(path: str, where: str, record: Any) -> Row:
+    if not isinstance(record, dict):
+        raise UserError(f'{path}, {where}: expected {{"path": ..., "label": ...}}, found {str(record)[:60]}')
+    values = {}
+    for column, names in COLUMNS.items():
+        value = next((record[name] for name in names if record.get(name) is not None), "")
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
+            raise UserError(f"{path}, {where}: {column} is {value!r}: write a text or a whole number")
+        values[column] = str(value).strip()
+        if not values[column] and column != "split":
+            raise UserError(f"{path}, {where} has no {column}: fill it in, or remove the image from the list")
+        try:
+            values[column].encode()
+        except UnicodeEncodeError as error:  # JSON can write half a character
+            raise UserError(f"{path}, {where}: {column} {values[column]!a} is not UTF-8: rename it") from error
+    part = PART_OF.get(values["split"].lower(), "")
+    if values["split"] and not part:
+        near = did_you_mean(values["split"], PARTS)
+        raise UserError(f'{path}, {where}: split "{values["split"]}" is none of train, val and test{near}')
+    return Row(where, values["path"], values["label"], part)

@@ -1,0 +1,200 @@
+"""What ImageFolder and ImageList share: class names from a file, names of the parts, a split that is made once."""
+
+import json
+import os
+import re
+
+from dassl.data.datasets import Datum
+from user_error import UserError, did_you_mean
+
+from .split_dataset import SplitDataset
+from .splits import PARTS, Split, printable, split_classes
+
+NAMES_OF_PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "validation", "valid", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+PART_OF = {name: part for part, names in NAMES_OF_PARTS.items() for name in names}  # keys in lower case
+FEWEST_TO_SPLIT = 4  # images of a class; of fewer, 50/20/30 leaves a part empty
+
+
+class OwnImages(SplitDataset):
+    """A person's own images. A class is known by its *label*: its folder's name, or its label in a list.
+
+    Class names come from `cfg.DATASET.CLASSNAMES`, else from `classnames.txt` in `names_dir` where there is one, else
+    they are the labels with "_" read as a space. `places` below map each label to the words that tell a person where it
+    is: a folder, or a line of a list.
+    """
+
+    names_dir = ""  # the folder where classnames.txt is looked for
+    names_path = ""  # the file that names the classes; "": none
+
+    def locate_names(self, cfg) -> None:
+        """Set `names_path`. Call it once `names_dir` is set."""
+        beside = os.path.join(self.names_dir, "classnames.txt")
+        self.names_path = beside if os.path.lexists(beside) else ""
+        if cfg.DATASET.CLASSNAMES:
+            self.names_path = under_root(cfg, "CLASSNAMES")
+
+    def class_names(self, places: dict[str, str]) -> dict[str, str]:
+        """Return the class name of each label, in the order of `places`.
+
+        Raises:
+            UserError: a label has no line in the file, an empty name or that of another.
+        """
+        if self.names_path:
+            names, listed = read_class_names(self.names_path, places)
+            for label, place in places.items():
+                if label not in names:
+                    near = did_you_mean(label, listed)
+                    raise UserError(f'{place} has no line in {self.names_path}{near}: add "{label} <class name>"')
+            names = {label: names[label] for label in places}
+        else:
+            names = {label: " ".join(label.replace("_", " ").split()) for label in places}
+            if all(re.fullmatch(r"n?[0-9]+", label) for label in places):
+                print(
+                    f'notice: class names are "{next(iter(names.values()))}" and so on, which tell CLIP little: put '
+                    f'lines "<label> <class name>" into {os.path.join(self.names_dir, "classnames.txt")}'
+                )
+        label_of: dict[str, str] = {}
+        for label, name in names.items():
+            if not name:
+                raise UserError(f'{places[label]} has an empty name, for "_" reads as a space: give it another')
+            other = label_of.setdefault(name.lower(), label)  # CLIP's tokenizer reads everything in lower case
+            if other != label:
+                source = f" in {self.names_path}" if self.names_path else ""
+                raise UserError(
+                    f'{places[other]} and {places[label]} read as one class, "{name}"{source}: rename or merge one'
+                )
+        return names
+
+    def split_once(self, classes: dict[str, list[Datum]]) -> Split:
+        """Split the images of each class 50/20/30, or as the split file says, which then lists them.
+
+        Args:
+            classes: the images of each class, by the words that tell where it is.
+
+        Raises:
+            UserError: a class has fewer than FEWEST_TO_SPLIT images, or the split file is no such file, lists an image
+                that is missing, or has no training images of a class.
+        """
+        if os.path.exists(self.split_path):
+            return self._kept_split(classes)
+        small = {place: len(items) for place, items in classes.items() if len(items) < FEWEST_TO_SPLIT}
+        for place, number in small.items():
+            others = f"; {len(small) - 1} more class(es) are too small" if len(small) > 1 else ""
+            raise UserError(
+                f"{place} has {number} image(s), {FEWEST_TO_SPLIT} or more of each class are needed to split them "
+                f"50/20/30 into train, val and test: add images or remove the class{others}"
+            )
+        return self.read_or_build(lambda: split_classes(classes.values()))
+
+    def advice_on_split(self) -> str:
+        return " (50 % train, 20 % val, 30 % test of each class); delete it to have the images split anew"
+
+    def _way_out(self) -> str:
+        return f"delete {self.split_path} to have the images split anew"
+
+    def _kept_split(self, classes: dict[str, list[Datum]]) -> Split:
+        # Only which image is in which part is taken from the file: class names may have been given since.
+        images = {item.impath: item for items in classes.values() for item in items}
+        text = read_text(self.split_path)
+        try:
+            content = json.loads(text)
+            parts = [
+                [os.path.normpath(os.path.join(self.image_dir, path)) for path, _, _ in content[part]] for part in PARTS
+            ]
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise UserError(
+                f"{self.split_path} is no split file ({type(error).__name__}: {error}): {self._way_out()}"
+            ) from error
+        missing = [path for part in parts for path in part if path not in images]
+        if missing:
+            raise UserError(f"{self.split_path} {listing(missing)}: put them back, or {self._way_out()}")
+        train, val, test = ([images[path] for path in part] for part in parts)
+        to_train = set(parts[0])
+        for place, items in classes.items():
+            if to_train.isdisjoint(item.impath for item in items):
+                raise UserError(
+                    f"{place} has no training images in {self.split_path}, which was made before: {self._way_out()}"
+                )
+        later = len(images) - sum(map(len, parts))
+        if later > 0:
+            print(f"notice: {later} image(s) came after {self.split_path} was made and are not used: {self._way_out()}")
+        return train, val, test
+
+
+def under_root(cfg, key: str) -> str:
+    """Return the path in `cfg.DATASET[key]`, which is absolute, under the home folder ("~/...") or the data root.
+
+    Raises:
+        UserError: the path is not UTF-8.
+    """
+    path = cfg.DATASET[key]
+    if path != printable(path):
+        raise UserError(f"DATASET.{key} {printable(path)}: this name is not UTF-8, as logs and results are: rename it")
+    root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
+    return os.path.normpath(os.path.join(root, os.path.expanduser(path)))
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file that a person wrote, line ends as they are.
+
+    Raises:
+        UserError: the file cannot be read or is not UTF-8.
+    """
+    # utf-8-sig: spreadsheets put a mark at the start of the file, which is no part of the text.
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check path and permissions") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+
+
+def read_class_names(path: str, labels: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Read a file with one class per line, `<label> <class name>`, parted by space, tab or comma.
+
+    Labels may hold these themselves: a line belongs to the longest of `labels` that it starts with. Lines of other
+    labels are passed over, so one file can serve many data sets.
+
+    Returns:
+        the class names of those `labels` that have a line, and the labels of all lines.
+
+    Raises:
+        UserError: the file cannot be read, a label has no name or two lines.
+    """
+    names, line_of, listed = {}, {}, []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        line = line.strip()
+        parted = [(line[: mark.start()], line[mark.end() :]) for mark in re.finditer(r"[ \t,]+", line)]
+        known = [(label, name) for label, name in parted if label in labels and name]
+        if not known:
+            if line.rstrip(" \t,") in labels:
+                raise UserError(f'{path}, line {number}: expected "<label> <class name>", found "{line}"')
+            listed += [label for label, _ in parted[:1]]
+            continue
+        label, name = known[-1]
+        if label in names:
+            raise UserError(f'{path}: lines {line_of[label]} and {number} both name "{label}": remove one')
+        names[label] = " ".join(name.strip('"').replace("_", " ").split())  # quoted by a spreadsheet
+        line_of[label] = number
+    return names, [*listed, *names]
+
+
+def listing(paths: list[str]) -> str:
+    """Return "lists ... image(s) that are missing: ..." with the first three of `paths`."""
+    return f"lists {len(paths)} image(s) that are missing: {', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}"
+
+
+def report_classes_without_images(split: Split, dataset: str) -> None:
+    """Print a notice for val and test if classes of train have no images there."""
+    train, val, test = split
+    names = {item.label: item.classname for item in train}
+    for part, items in (("val", val), ("test", test)):
+        without = sorted(names.keys() - {item.label for item in items})
+        if items and without:
+            first = names[without[0]]
+            print(f'notice: {dataset}: no {part} images for {len(without)} class(es), the first is "{first}"')
