@@ -106,19 +106,28 @@ if [[ -z $variant && ${*: -2:1} =~ ^[A-Z_]+\.[A-Z_.]+$ ]]; then
     pairs_hint=" (KEY VALUE pairs are not compared: VARIANT=name keeps other settings apart)"
 fi
 
+own="" # the folder or list of one's own images, which then is part of the dataset's name in results
+for argument; do
+    case ${key-} in
+        DATASET.LIST) own=-$(basename "${argument%.*}") ;;
+        DATASET.DIR) [[ -n $own || ! $argument =~ [^./] ]] || own=-$(basename "$argument") ;;
+    esac
+    key=$argument
+done
+
 case $protocol in
     base2new_*)
         dataset=$1 seed=$2
         check_dataset "$dataset"
         check_number SEED "$seed"
         config=$(config_for "$dataset")
-        run_name=$dataset/shots_$shots/$trainer/$config$variant/seed$seed
+        run_name=$dataset$own/shots_$shots/$trainer/$config$variant/seed$seed
         base=$output/base2new/train_base/$run_name new=$output/base2new/test_new/$run_name
         if [[ $protocol == base2new_train ]]; then
             train "$base" "$dataset" "$config" "$seed" \
                 DATASET.NUM_SHOTS "$shots" DATASET.SUBSAMPLE_CLASSES base "${@:3}"
         else
-            finished "$new" || check_trained "$base" base2new_train "$dataset" "$seed"
+            finished "$new" || check_trained "$base" base2new_train "$dataset" "$seed" "${@:3}"
             test_model "$base" "$new" "$dataset" "$config" "$seed" \
                 DATASET.NUM_SHOTS "$shots" DATASET.SUBSAMPLE_CLASSES new "${@:3}"
         fi
@@ -137,7 +146,7 @@ case $protocol in
         check_number SEED "$seed"
         config=$(config_for "$source") # the model's own
         model=$output/$source/$trainer/${config}_${shots}shots$variant/seed$seed
-        directory=$output/evaluation/$trainer/${config}_${shots}shots$variant/$dataset/seed$seed
+        directory=$output/evaluation/$trainer/${config}_${shots}shots$variant/$dataset$own/seed$seed
         finished "$directory" || check_trained "$model" xd_train "$seed"
         test_model "$model" "$directory" "$dataset" "$config" "$seed" "${@:3}"
         ;;
@@ -154,12 +163,12 @@ case $protocol in
         ((${#seeds[@]})) || seeds=(1 2 3)
         config=$(config_for "$dataset")
         for seed in "${seeds[@]}"; do
-            train "$output/$dataset/$trainer/${config}_${shots}shots$variant/seed$seed" "$dataset" "$config" "$seed" \
-                DATASET.NUM_SHOTS "$shots" "$@"
+            directory=$output/$dataset$own/$trainer/${config}_${shots}shots$variant/seed$seed
+            train "$directory" "$dataset" "$config" "$seed" DATASET.NUM_SHOTS "$shots" "$@"
         done
         ;;
     zeroshot)
         check_dataset "$1"
-        run "$output/$trainer/$2/$1" "$1" "$2" "" --eval-only "${@:3}"
+        run "$output/$trainer/$2/$1$own" "$1" "$2" "" --eval-only "${@:3}"
         ;;
 esac

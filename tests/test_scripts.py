@@ -236,6 +236,29 @@ def test_a_skipped_run_with_other_pairs_says_so(project, recorder):
     assert again.startswith("skipped, finished before") and "VARIANT=name" in again and again.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "pairs, name",
+    [
+        (["DATASET.DIR", "photos/mine/"], "small-mine"),
+        (["DATASET.LIST", "birds/list.v2.csv"], "small-list.v2"),
+        (["DATASET.DIR", "photos", "DATASET.LIST", "birds.csv"], "small-birds"),
+        (["DATASET.LIST", "birds.csv", "DATASET.DIR", "photos"], "small-birds"),
+        (["DATASET.DIR", "."], "small"),
+    ],
+)
+def test_ones_own_images_name_the_folder_of_the_results(pairs, name, project, recorder):
+    call(project / "scripts/mudpt/few_shot.sh", "small", "2", "1", *pairs)
+    call(project / "scripts/mudpt/base2new_train.sh", "small", "1", *pairs)
+    call(project / "scripts/mudpt/base2new_test.sh", "small", "1", *pairs)
+    folders = [arguments[arguments.index("--output-dir") + 1] for arguments in recorder()]
+    assert folders == [
+        f"output/{name}/MuDPT/tiny_2shots/seed1",
+        f"output/base2new/train_base/{name}/shots_16/MuDPT/tiny/seed1",
+        f"output/base2new/test_new/{name}/shots_16/MuDPT/tiny/seed1",
+    ]
+    assert all(arguments[-len(pairs) :] == pairs for arguments in recorder())
+
+
 def test_works_from_any_folder_and_with_own_folders(project, recorder, tmp_path):
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
