@@ -16,7 +16,7 @@ setup(
     packages=find_packages(
         include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "trainers", "trainers.*"]
     ),
-    py_modules=["user_error"],
+    py_modules=["user_error", "verified_download"],
     package_data={"clip.tiny": ["*.pt", "*.md", "*.json"], "datasets.drawn": ["*.npz"]},
     data_files=[
         (
@@ -30,12 +30,13 @@ setup(
         "torchvision>=0.21",
         "numpy>=1.26",
         "pillow>=10",
-        "scipy>=1.11",  # scikit-learn's digits, drawn images
+        "scipy>=1.11",  # scikit-learn's digits, drawn images, annotations in .mat files
         "scikit-learn>=1.3",
         "yacs>=0.1.8",
         "PyYAML>=6",
         "tabulate>=0.9",
         "tqdm>=4.65",
+        "filelock>=3.12",
         "open_clip_torch>=2.26",
         "regex",
         "safetensors>=0.4",

@@ -7,24 +7,20 @@ are OpenAI's. Weights trained with another activation than QuickGELU look the sa
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
 import pickle
 import textwrap
-import urllib.request
-import uuid
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from clip.model import CLIP, build_model
 from user_error import UserError, did_you_mean
+from verified_download import alone, checksum
+from verified_download import fetch as _fetch
 
 TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tiny", "tiny_clip.pt")
 
@@ -42,9 +38,6 @@ MODELS = {
     "ViT-L/14@336px": f"{_OPENAI}/3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02/ViT-L-14-336px.pt",
     "tiny": TINY,
 }
-
-_CHUNK = 1 << 20  # bytes read at a time
-_TIMEOUT = 30  # seconds without a byte before a download is given up
 
 
 def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
@@ -128,62 +121,23 @@ def download(url: str, folder: str | None = None) -> str:
             raise UserError(f"{TINY} is missing: restore it from the repository")
         return TINY
     file = os.path.join(folder or cache_folder(), os.path.basename(url))
-    sha256 = url.split("/")[-2]
-    if os.path.isfile(file):
-        if _sha256(file) == sha256:
-            return file
-        print(f"{file} is incomplete or altered, so it is fetched again")
-    _fetch(url, file, sha256)
+    digest = f"sha256:{url.split('/')[-2]}"
+    if _is_intact(file, digest):
+        return file
+    try:
+        with alone(f"{file}.lock"):
+            if not _is_intact(file, digest):  # several runs may have wanted it
+                if os.path.isfile(file):
+                    print(f"{file} is incomplete or altered, so it is fetched again")
+                print(f"Downloading {url} to {file}")
+                _fetch(url, file, digest)
+    except UserError as error:
+        raise UserError(f"{error}: fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it") from error
     return file
 
 
-def _fetch(url: str, file: str, sha256: str, scheme: str = "https") -> None:
-    """Download ``url`` to ``file``, which appears only once it is complete and verified; tests pass another scheme."""
-    partial = f"{file}.{uuid.uuid4().hex}.part"  # several runs may be fetching the same file
-    advice = f"fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it"
-    print(f"Downloading {url} to {file}")
-    digest = hashlib.sha256()
-    try:
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        with open(partial, "wb") as target:
-            for chunk in _stream(url, scheme):
-                digest.update(chunk)
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
-        if digest.hexdigest() != sha256:
-            raise UserError(f"{url} came incomplete or altered (SHA-256 {digest.hexdigest()}): try again, or {advice}")
-        os.replace(partial, file)
-    except (OSError, http.client.HTTPException) as error:
-        raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}): {advice}") from error
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
-
-
-def _stream(url: str, scheme: str) -> Iterator[bytes]:
-    _require(scheme, url)
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as source:
-        _require(scheme, source.url)  # where redirections led
-        size = int(source.headers.get("Content-Length") or 0) or None
-        # disable=None: no bar where standard error is not a terminal
-        with tqdm(total=size, desc=os.path.basename(url), unit="B", unit_scale=True, disable=None) as progress:
-            while chunk := source.read(_CHUNK):
-                progress.update(len(chunk))
-                yield chunk
-
-
-def _require(scheme: str, url: str) -> None:
-    if urlsplit(url).scheme != scheme:
-        raise OSError(f"{url} is not {scheme}")
-
-
-def _sha256(file: str) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as source:
-        while chunk := source.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _is_intact(file: str, digest: str) -> bool:
+    return os.path.isfile(file) and checksum(file, digest) == digest
 
 
 def _read(file: str) -> object:

@@ -18,8 +18,8 @@ def test_the_example_of_a_new_method_is_short_and_runs(readme, root, tmp_path):
     assert len(code.splitlines()) < 60
     for name in ("clip", "dassl", "datasets", "trainers", "configs"):
         shutil.copytree(root / name, tmp_path / name)
-    for name in ("train.py", "user_error.py"):
-        shutil.copy(root / name, tmp_path)
+    for file in root.glob("*.py"):
+        shutil.copy(file, tmp_path)
     (tmp_path / "trainers" / "visual_prompts.py").write_text(code)
     command = re.search(r"train\.py (--root data --seed 1 --trainer VisualPrompts.*?)\n\n", readme, flags=re.DOTALL)[1]
     arguments = command.replace("\\\n", " ").split()

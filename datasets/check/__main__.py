@@ -1,0 +1,53 @@
+"""Are the data sets there, and are they what was published? Nothing is written.
+
+    python -m datasets.check                         the fifteen data sets of CoOp's paper, under $DATA or data/
+    python -m datasets.check dtd imagenet --root /path/to/data
+    python -m datasets.check mine/ lists/birds.csv   your own images: a folder (ImageFolder) or a list (ImageList)
+
+Counts images and classes and compares them with the published numbers, tells CoOp's split files from splits that were
+made here, and decodes a sample of the images. Exit code: 0 if all that was asked for is usable, 1 if something is not,
+2 for wrong arguments.
+"""
+
+import argparse
+import os
+import sys
+
+from dassl.utils import progress_bar
+from user_error import UserError
+
+from .inspection import SAMPLE, inspect, published_names, resolve
+from .report import render
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="data sets, as in configs/datasets; folders or lists of your own")
+    parser.add_argument(
+        "--root", default=os.environ.get("DATA") or "data", help="folder of the data sets ($DATA or data)"
+    )
+    parser.add_argument("--all", action="store_true", help=f"decode every image, not {SAMPLE} of each data set")
+    parser.add_argument("--verbose", action="store_true", help="whole hashes of the splits")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        configs = dict(resolve(name, args.root) for name in args.names or published_names())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        with progress_bar(configs.items(), unit=" data sets") as bar:
+            inspections = [inspect(name, cfg, args.all) for name, cfg in bar]
+    except KeyboardInterrupt:
+        return 130
+    print(render(inspections, args.verbose))
+    return 0 if all(found.is_usable for found in inspections) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""Looking at a data set without changing anything: is it there, is it what was published, can its images be read?"""
+
+import io
+import os
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import yaml
+
+from dassl.config import get_cfg_default
+from dassl.data.data_manager import available_cores
+from dassl.data.datasets import DATASET_REGISTRY, Datum
+from dassl.utils import progress_bar, read_image
+from datasets import add_config
+from datasets.generated_dataset import GeneratedDataset
+from datasets.prepare.sources import SOURCES
+from datasets.split_dataset import SplitDataset
+from datasets.splits import PARTS, Split, split_hash
+from user_error import UserError, did_you_mean
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "datasets"
+SAMPLE = 200  # images looked at unless all are
+FOUND, MISSING, UNUSABLE, NOT_MADE = "found", "missing", "unusable", "not made yet"
+
+
+@dataclass
+class Inspection:
+    """What was found of one data set.
+
+    Attributes:
+        name: as in configs/datasets, or a path.
+        state: FOUND, MISSING (no images), UNUSABLE, or NOT_MADE (written on first use).
+        counts: number of "classes" and of "train", "val" and "test" images, those that there are.
+        published: the same as in CoOp's paper; empty if it is no published data set.
+        split: "split_zhou" (CoOp's split file), "made here" or "none" (needs none).
+        split_hash: see splits.split_hash; "" if there is no split.
+        looked_at: number of images that were decoded; unreadable: those that could not be.
+        problems: what is wrong, and what to do about it, one sentence each.
+    """
+
+    name: str
+    state: str = FOUND
+    counts: dict[str, int] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
+    split: str = "none"
+    split_hash: str = ""
+    looked_at: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_usable(self) -> bool:
+        return self.state in (FOUND, NOT_MADE)
+
+
+@cache
+def known_names() -> dict[str, str]:
+    """Return {name in configs/datasets: name in the registry}."""
+    names = {}
+    for path in sorted(CONFIGS.glob("*.yaml")):
+        name = yaml.safe_load(path.read_text(encoding="utf-8")).get("DATASET", {}).get("NAME")
+        if name in DATASET_REGISTRY.registered_names():
+            names[path.stem] = name
+    return names
+
+
+def published_names() -> list[str]:
+    """Return the names of the data sets of CoOp's paper."""
+    return [name for name, of in known_names().items() if getattr(DATASET_REGISTRY.get(of), "published", None)]
+
+
+def canonical_name(name: str) -> str:
+    """Return the name in configs/datasets of a data set that is named as there or as in the registry, in any case.
+
+    Raises:
+        UserError: there is none.
+    """
+    names = known_names()
+    aliases = {alias.lower(): file for file, dataset in names.items() for alias in (dataset, file)}
+    if name.lower() not in aliases:
+        near = did_you_mean(name, aliases)
+        raise UserError(f'"{name}" is neither a data set nor a path{near}; there are {", ".join(names)}')
+    return aliases[name.lower()]
+
+
+def resolve(name: str, root: str):
+    """Return (name, configuration with which a run would read it) of a data set.
+
+    Args:
+        name: a data set, or the path of a person's own: a folder, or a list of images (.csv, .json, ...).
+        root: the data root.
+
+    Raises:
+        UserError: there is no such data set, and no such path here or under the data root.
+    """
+    cfg = get_cfg_default()
+    add_config(cfg)
+    cfg.DATASET.ROOT = root
+    places = (os.path.expanduser(name), os.path.join(os.path.expanduser(root), name))
+    path = next(filter(os.path.exists, places), None)
+    if path and not _is_data_set(name):
+        key, cfg.DATASET.NAME = ("DIR", "ImageFolder") if os.path.isdir(path) else ("LIST", "ImageList")
+        cfg.DATASET[key] = os.path.abspath(path)
+    else:
+        name = canonical_name(name)
+        cfg.DATASET.NAME = known_names()[name]
+    return name, cfg
+
+
+def inspect(name: str, cfg, every_image: bool = False) -> Inspection:
+    """Look at the data set that ``cfg`` names; nothing is written, and what is wrong is told and not raised.
+
+    Args:
+        name: what to call it.
+        every_image: decode all images and not SAMPLE of them.
+    """
+    found, dataset = Inspection(name), None
+    try:
+        dataset = located(cfg)
+        _look_at(found, dataset, cfg, every_image)
+    except Exception as error:  # whatever is wrong with one data set, the others are looked at
+        found.state = found.state if found.state == MISSING else UNUSABLE
+        found.problems.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        if dataset and name in SOURCES:
+            found.problems += SOURCES[name].ways_to_get(name, cfg.DATASET.ROOT, dataset.dataset_dir)
+    return found
+
+
+def _look_at(found: Inspection, dataset: SplitDataset, cfg, every_image: bool) -> None:
+    found.published = dataset.published
+    if isinstance(dataset, GeneratedDataset) and not os.path.isfile(dataset.split_path):
+        found.state = NOT_MADE
+        found.problems.append(f"{dataset.dataset_dir} is written on first use")
+        return
+    if not os.path.exists(dataset.image_dir):
+        found.state = MISSING
+    notices = io.StringIO()
+    with redirect_stdout(notices):
+        split = dataset.whole_split()
+    found.problems += [line.removeprefix("notice: ") for line in notices.getvalue().splitlines()]
+    found.counts = _counts(split, dataset.only_tested)
+    found.split_hash = split_hash(split, dataset.image_dir)
+    _compare_with_published(found)
+    _tell_where_the_split_is_from(found, dataset, cfg)
+    _look_at_images(found, split, every_image)
+
+
+def located(cfg) -> SplitDataset:
+    """Return the data set that ``cfg`` names, of which nothing has been read but where it is.
+
+    Raises:
+        UserError: it is not a SplitDataset, but for instance an unchanged dataset file of CoOp's.
+    """
+    dataset = DATASET_REGISTRY.get(cfg.DATASET.NAME)
+    if not issubclass(dataset, SplitDataset):
+        raise UserError(f"{cfg.DATASET.NAME} is a data set of another kind than those here: only train.py can read it")
+    return dataset.located(cfg)
+
+
+def _is_data_set(name: str) -> bool:
+    return name.lower() in {alias.lower() for names in known_names().items() for alias in names}
+
+
+def _counts(split: Split, only_tested: bool) -> dict[str, int]:
+    counts = {"classes": len({item.label for part in split for item in part})}
+    parts = {part: len(items) for part, items in zip(PARTS, split, strict=True)}
+    return {**counts, "test": parts["test"]} if only_tested else {**counts, **parts}
+
+
+def _compare_with_published(found: Inspection) -> None:
+    others = [
+        f"{found.counts.get(what, 0):,} {what if what == 'classes' else f'{what} images'} ({number:,})"
+        for what, number in found.published.items()
+        if found.counts.get(what) != number
+    ]
+    if others:
+        found.problems.append(f"other numbers than published, which are in brackets: {', '.join(others)}")
+
+
+def _tell_where_the_split_is_from(found: Inspection, dataset: SplitDataset, cfg) -> None:
+    if not dataset.split_file:
+        return
+    there = os.path.isfile(dataset.split_path)
+    if not dataset.split_file.startswith("split_zhou"):
+        found.split = "made here" if there else "none"
+        return
+    if there and not _is_made_here(found, dataset, cfg):
+        found.split = "split_zhou"
+        return
+    found.split = "made here"
+    where = SOURCES.get(found.name)
+    found.problems.append(
+        f"the split {'was' if there else 'will be'} made here, which is usable but differs from CoOp's: to compare "
+        f"with published numbers get {dataset.split_path}"
+        + (f" from {where.by_hand[dataset.split_file]}" if where else "")
+    )
+
+
+def _is_made_here(found: Inspection, dataset: SplitDataset, cfg) -> bool:
+    """Whether the split file is what the code here makes where there is none."""
+    without_file = located(cfg)
+    without_file.split_path = ""
+    try:
+        with redirect_stdout(io.StringIO()):
+            return split_hash(without_file.whole_split(), dataset.image_dir) == found.split_hash
+    except UserError:  # no annotations to make it from
+        return False
+
+
+def _look_at_images(found: Inspection, split: Iterable[list[Datum]], every_image: bool) -> None:
+    paths = list(dict.fromkeys(item.impath for item in chain.from_iterable(split)))
+    looked_at = paths if every_image else spread(paths, SAMPLE)
+    found.looked_at = len(looked_at)
+    # Threads: Pillow decodes without the lock of the interpreter.
+    with ThreadPool(available_cores()) as pool:
+        results = progress_bar(
+            pool.imap(_is_readable, looked_at, chunksize=8), total=len(looked_at), desc=found.name, unit=" images"
+        )
+        found.unreadable = [path for path, readable in zip(looked_at, results, strict=True) if not readable]
+    if found.unreadable:
+        found.state = UNUSABLE
+        more = ", ..." if len(found.unreadable) > 3 else ""
+        others = "" if every_image else " (--all looks at all)"
+        found.problems.append(
+            f"{len(found.unreadable):,} of {found.looked_at:,} images cannot be read{others}: "
+            f"{', '.join(found.unreadable[:3])}{more}: get them again"
+        )
+
+
+def spread(items: list, number: int) -> list:
+    """Return ``number`` of ``items``, evenly spread, with the first and the last; all if there are fewer."""
+    if len(items) <= number:
+        return items
+    return [items[round(index * (len(items) - 1) / (number - 1))] for index in range(number)]
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        read_image(path)
+    except UserError:
+        return False
+    return True

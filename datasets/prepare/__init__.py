@@ -1,0 +1,1 @@
+"""`python -m datasets.prepare`: fetch the data sets that a program can fetch."""

@@ -1,0 +1,194 @@
+"""Unpacking .zip and .tar archives whose members may not be trusted.
+
+Every member is looked at before the first is written. One that leads out of the folder, or that is anything but a file
+or a folder, condemns the archive: no data set needs it. Files get the permissions that are usual here; owners and times
+in the archive are not taken over.
+"""
+
+import gzip
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, NamedTuple
+
+from dassl.utils import progress_bar
+from datasets.splits import printable
+from user_error import UserError
+from verified_download import require_space
+
+MOST_MEMBERS = 5_000_000
+MOST_BYTES = 200 * 10**9  # unpacked; ImageNet has 155 GB
+
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,  # the end is missing
+    RuntimeError,  # encrypted
+    NotImplementedError,  # packed in a way that Python does not know
+    ValueError,
+)
+
+
+class Member(NamedTuple):
+    """A file or folder in an archive.
+
+    Attributes:
+        name: path in the archive, with "/".
+        size: bytes, unpacked; 0 for a folder.
+        kind: "file", "folder" or, with an article, what else it is.
+        open: gives its content; only for files, and only while the archive is being read.
+    """
+
+    name: str
+    size: int
+    kind: str
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: str, destination: str, label: str, folder: str = "", inner: str = "") -> None:
+    """Write what is in ``folder`` of an archive into the folder ``destination``, which is made.
+
+    Args:
+        label: what messages call the archive.
+        folder: path in the archive; "" for all that is in it.
+        inner: path of another archive inside this one, which is the one to unpack; it is checked in the same way.
+
+    Raises:
+        UserError: the archive is damaged, refused, or without ``folder``, or its content cannot be written.
+    """
+    try:
+        if not inner:
+            _unpack(archive, destination, label, folder)
+            return
+        packed = os.path.join(destination, os.path.basename(inner))
+        _unpack(archive, destination, label, os.path.dirname(inner), only=inner)
+        try:
+            _unpack(packed, destination, f"{label}, {inner}", folder)
+        finally:
+            os.remove(packed)
+    except OSError as error:
+        where = f" at {printable(os.fspath(error.filename))}" if error.filename else ""
+        raise UserError(f"cannot unpack {label} to {destination}: {error.strerror or error}{where}") from error
+
+
+def _unpack(archive: str, destination: str, label: str, folder: str, only: str = "") -> None:
+    with _readable(label):
+        files = check(archive, label, lambda name: _relative(name, folder) and only in ("", "/".join(_parts(name))))
+        if not files:
+            raise UserError(f'{label} holds no "{only or folder}", nothing was unpacked: it is another archive')
+        require_space(_existing(destination), sum(files.values()), f"unpacking {label}")
+        os.makedirs(destination, exist_ok=True)
+        with progress_bar(total=sum(files.values()), desc=f"unpacking {label}", unit="B", unit_scale=True) as bar:
+            for member in _members(archive):
+                if member.name not in files:
+                    continue
+                target = os.path.join(destination, *_relative(member.name, folder))
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with member.open() as source, open(target, "wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
+                bar.update(member.size)
+
+
+def check(archive: str, label: str, wanted: Callable[[str], bool]) -> dict[str, int]:
+    """Look at every member, without writing, and return {name: size} of the ``wanted`` files.
+
+    Raises:
+        UserError: a member is refused, or the archive unpacks to more than MOST_MEMBERS or MOST_BYTES.
+    """
+    files, size = {}, 0
+    members = progress_bar(_members(archive), desc=f"checking {label}", unit=" members")
+    for number, member in enumerate(members, start=1):
+        if objection := _objection(member):
+            raise UserError(
+                f'{label} is refused, nothing was unpacked: its member "{printable(member.name)}" {objection}'
+            )
+        size += member.size
+        if number > MOST_MEMBERS or size > MOST_BYTES:
+            raise UserError(
+                f"{label} is refused, nothing was unpacked: it holds more than {MOST_MEMBERS:,} members or "
+                f"{MOST_BYTES / 1e9:.0f} GB"
+            )
+        if member.kind == "file" and wanted(member.name):
+            files[member.name] = member.size
+    return files
+
+
+def _objection(member: Member) -> str:
+    name = member.name
+    if name.startswith("/") or re.match("[A-Za-z]:", name):
+        return "has an absolute path"
+    if ".." in name.split("/"):
+        return 'leads out of the folder with ".."'
+    if "\\" in name or "\0" in name:
+        return "has a backslash or a zero byte in its name"
+    if member.kind not in ("file", "folder"):
+        return f"is {member.kind}"
+    if member.size < 0:
+        return "has a negative size"
+    return ""
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
+
+
+def _relative(name: str, folder: str) -> list[str]:
+    """The parts of ``name`` below ``folder``; none if it is not there."""
+    parts, above = _parts(name), _parts(folder)
+    return parts[len(above) :] if parts[: len(above)] == above else []
+
+
+def _members(archive: str) -> Iterator[Member]:
+    with open(archive, "rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    return _members_of_zip(archive) if is_zip else _members_of_tar(archive)
+
+
+def _members_of_zip(archive: str) -> Iterator[Member]:
+    with zipfile.ZipFile(archive) as zipped:
+        for info in zipped.infolist():
+            mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where it was packed on Windows
+            if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+                kind = "a symbolic link" if mode == stat.S_IFLNK else "neither file nor folder"
+            else:
+                kind = "folder" if info.is_dir() else "file"
+            # orig_filename: as it is in the archive, also where zipfile would cut or convert it
+            yield Member(info.orig_filename, info.file_size, kind, lambda info=info: zipped.open(info))
+
+
+def _members_of_tar(archive: str) -> Iterator[Member]:
+    with tarfile.open(archive) as tar:
+        while (info := tar.next()) is not None:
+            tar.members.clear()  # else it keeps them all
+            if info.isreg():
+                kind = "file"
+            elif info.isdir():
+                kind = "folder"
+            else:
+                kind = "a symbolic link" if info.issym() else "a hard link" if info.islnk() else "a device or pipe"
+            size = info.size if kind == "file" else 0
+            yield Member(info.name, size, kind, lambda info=info: tar.extractfile(info))
+
+
+@contextmanager
+def _readable(label: str) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise UserError(f"{label} is damaged ({error}): get it again") from error
+
+
+def _existing(folder: str) -> str:
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
