@@ -88,7 +88,8 @@ class ImageFolder(OwnImages):
         """Return the class name of each of the class folders, `folders` in `parent`."""
         if len(folders) < 2:
             raise UserError(
-                f"ImageFolder: {parent} holds {len(folders)} class folder(s), two or more are needed{_hint(parent)}"
+                f"ImageFolder: {parent} holds {len(folders)} class folder(s), two or more are needed: sort its images "
+                f"into {parent}/<class>/{_hint(parent)}"
             )
         return self.class_names({folder: self._place(parent, folder) for folder in folders})
 
@@ -138,11 +139,12 @@ class ImageFolder(OwnImages):
 
 def _folders(parent: str) -> list[str]:
     """Return the folders in `parent`, after checking that a link is none that is gone."""
+    folders = list_folders(parent)
     for name in sorted(os.listdir(parent)):
         path = os.path.join(parent, name)
         if not name.startswith(".") and not os.path.exists(path) and os.path.islink(path):
             raise UserError(f"ImageFolder: the link {printable(path)} leads nowhere: mend or remove it")
-    return list_folders(parent)
+    return folders
 
 
 def _walk(folder: str, seen: dict[str, str]) -> tuple[list[str], list[str]]:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from user_error import UserError, did_you_mean
 
-from .own_images import PART_OF, OwnImages, listing, read_text, report_classes_without_images, under_root
-from .splits import PARTS, ListedImage, Split, read_split, split_off_val
+from .own_images import PART_OF, OwnImages, read_text, report_classes_without_images, under_root
+from .splits import PARTS, ListedImage, Split, listing, read_split, split_off_val
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 COLUMNS = {"path": ("path", "file_name"), "label": ("label",), "split": ("split",)}  # file_name is Hugging Face's
@@ -108,9 +108,10 @@ class ImageList(OwnImages):
                 )
         missing = [row.path for row in rows if not os.path.isfile(row.path)]
         if missing:
+            separator = ', write "/" for each "\\"' if os.sep == "/" and "\\" in missing[0] else ""
             raise UserError(
-                f"{self.list_path} {listing(missing)}: put them there, or set DATASET.DIR to the folder that the paths "
-                "start from"
+                f"{self.list_path} {listing(missing)}: put them there{separator}, or set DATASET.DIR to the folder "
+                "that the paths start from"
             )
 
     def _given_split(self) -> Split:

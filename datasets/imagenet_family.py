@@ -49,7 +49,9 @@ class ImageNetFamily(SplitDataset):
             )
         for folder in folders:
             if folder not in classnames:
-                raise UserError(f"{path} has no line for the folder {os.path.join(parent, folder)}: add it")
+                raise UserError(
+                    f"{path} has no line for the folder {os.path.join(parent, folder)}: add it or remove the folder"
+                )
         return {folder: classnames[folder] for folder in folders}
 
     def read_images(self, parent: str, folders: dict[str, str]) -> list[Datum]:

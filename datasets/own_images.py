@@ -8,7 +8,7 @@ from dassl.data.datasets import Datum
 from user_error import UserError, did_you_mean
 
 from .split_dataset import SplitDataset
-from .splits import PARTS, Split, printable, split_classes
+from .splits import PARTS, Split, listing, printable, split_classes
 
 NAMES_OF_PARTS = {
     "train": ("train", "training"),
@@ -182,11 +182,6 @@ def read_class_names(path: str, labels: dict[str, str]) -> tuple[dict[str, str],
         names[label] = " ".join(name.strip('"').replace("_", " ").split())  # quoted by a spreadsheet
         line_of[label] = number
     return names, [*listed, *names]
-
-
-def listing(paths: list[str]) -> str:
-    """Return "lists ... image(s) that are missing: ..." with the first three of `paths`."""
-    return f"lists {len(paths)} image(s) that are missing: {', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}"
 
 
 def report_classes_without_images(split: Split, dataset: str) -> None:

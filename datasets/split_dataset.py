@@ -93,12 +93,18 @@ class SplitDataset(DatasetBase):
         self.require(self.image_dir)
 
     def require(self, path: str) -> None:
-        """Raise a UserError with the expected layout unless `path` exists."""
-        if not os.path.exists(path):
+        """Raise a UserError unless `path` exists: with the expected layout, or that permission is lacking."""
+        try:
+            os.stat(path)
+        except PermissionError as error:
+            raise UserError(
+                f"{type(self).__name__}: {path} cannot be reached ({error.strerror}): mend its permissions"
+            ) from error
+        except OSError as error:
             raise UserError(
                 f"{type(self).__name__}: {path} is missing; expected under the data root (--root): {self.layout}; "
                 f"official source: {self.source}"
-            )
+            ) from error
 
     def load_split(self) -> Split:
         """Return (train, val, test), all classes, all images."""

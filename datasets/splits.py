@@ -96,11 +96,13 @@ def require_images(items: Iterable[Datum], listed_in: str) -> None:
     """
     missing = [item.impath for item in items if not os.path.isfile(item.impath)]
     if missing:
-        more = ", ..." if len(missing) > 3 else ""
-        raise UserError(
-            f"{listed_in} lists {len(missing)} image(s) that are missing: {', '.join(missing[:3])}{more}: "
-            "put all images there, or delete the list if it belongs to other images"
-        )
+        raise UserError(f"{listed_in} {listing(missing)}: put all images there, or mend or replace that file")
+
+
+def listing(missing: list[str]) -> str:
+    """Return "lists ... image(s) that are missing: ..." with the first three of the paths."""
+    more = ", ..." if len(missing) > 3 else ""
+    return f"lists {len(missing)} image(s) that are missing: {', '.join(missing[:3])}{more}"
 
 
 # Split files -----------------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def read_split(split_path: str, image_dir: str) -> Split:
     content = read_json(split_path)
     try:
         train, val, test = ([_listed_image(entry, image_dir) for entry in content[part]] for part in PARTS)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f'{split_path} is not a split file: expected {{"train": [[path, label, class name], ...], "val": [...], '
             f'"test": [...]}} ({type(error).__name__}: {error}); replace or delete it'
@@ -145,8 +147,11 @@ def split_hash(split: Sequence[list[Datum] | None], image_dir: str) -> str:
 
 def _listed_image(entry: Sequence, image_dir: str) -> Datum:
     path, label, classname = entry
-    if not isinstance(classname, str):
-        raise TypeError(f"class name {classname!r} is not text")
+    if not isinstance(classname, str) or not classname.replace("_", " ").strip():
+        raise TypeError(f"class name {classname!r} is no text or an empty one")
+    classname.encode()  # JSON can write half a character
+    if int(label) < 0 or int(label) != float(label):
+        raise ValueError(f"label {label!r} is no whole number from 0")
     return ListedImage(os.path.join(image_dir, path), int(label), classname=classname)
 
 

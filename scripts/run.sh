@@ -106,14 +106,16 @@ if [[ -z $variant && ${*: -2:1} =~ ^[A-Z_]+\.[A-Z_.]+$ ]]; then
     pairs_hint=" (KEY VALUE pairs are not compared: VARIANT=name keeps other settings apart)"
 fi
 
-own="" # the folder or list of one's own images, which then is part of the dataset's name in results
+own="" key="" # own: the folder or list of one's own images, which then is part of the dataset's name in results
 for argument; do
-    case ${key-} in
-        DATASET.LIST) own=-$(basename "${argument%.*}") ;;
-        DATASET.DIR) [[ -n $own || ! $argument =~ [^./] ]] || own=-$(basename "$argument") ;;
+    case $key in
+        DATASET.LIST) own=-${argument%.*} ;;
+        DATASET.DIR) [[ -n $own || ! $argument =~ [^./] ]] || own=-$argument ;;
     esac
     key=$argument
 done
+own=${own/#-.\//-} own=${own/#-\//-} own=${own%/}
+own=${own//\//-} # the whole path: photos/birds and paintings/birds are two
 
 case $protocol in
     base2new_*)

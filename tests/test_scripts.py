@@ -239,8 +239,10 @@ def test_a_skipped_run_with_other_pairs_says_so(project, recorder):
 @pytest.mark.parametrize(
     "pairs, name",
     [
-        (["DATASET.DIR", "photos/mine/"], "small-mine"),
-        (["DATASET.LIST", "birds/list.v2.csv"], "small-list.v2"),
+        (["DATASET.DIR", "photos/mine/"], "small-photos-mine"),
+        (["DATASET.DIR", "./mine"], "small-mine"),
+        (["DATASET.DIR", "/data/my photos"], "small-data-my photos"),
+        (["DATASET.LIST", "birds/list.v2.csv"], "small-birds-list.v2"),
         (["DATASET.DIR", "photos", "DATASET.LIST", "birds.csv"], "small-birds"),
         (["DATASET.LIST", "birds.csv", "DATASET.DIR", "photos"], "small-birds"),
         (["DATASET.DIR", "."], "small"),

@@ -5,8 +5,8 @@
     python -m datasets.check mine/ lists/birds.csv   your own images: a folder (ImageFolder) or a list (ImageList)
 
 Counts images and classes and compares them with the published numbers, tells CoOp's split files from splits that were
-made here, and decodes a sample of the images. Exit code: 0 if all that was asked for is usable, 1 if something is not,
-2 for wrong arguments.
+made here, and decodes a sample of the images. Exit code: 0 if all that was asked for is usable and complete, 1 if
+something is not, 2 for wrong arguments.
 """
 
 import argparse

@@ -20,12 +20,12 @@ from datasets import add_config
 from datasets.generated_dataset import GeneratedDataset
 from datasets.prepare.sources import SOURCES
 from datasets.split_dataset import SplitDataset
-from datasets.splits import PARTS, Split, split_hash
+from datasets.splits import PARTS, Split, by_label, split_classes, split_hash
 from user_error import UserError, did_you_mean
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 SAMPLE = 200  # images looked at unless all are
-FOUND, MISSING, UNUSABLE, NOT_MADE = "found", "missing", "unusable", "not made yet"
+FOUND, MISSING, INCOMPLETE, UNUSABLE, NOT_MADE = "found", "missing", "incomplete", "unusable", "not made yet"
 
 
 @dataclass
@@ -34,7 +34,8 @@ class Inspection:
 
     Attributes:
         name: as in configs/datasets, or a path.
-        state: FOUND, MISSING (no images), UNUSABLE, or NOT_MADE (written on first use).
+        state: FOUND, MISSING (no images), INCOMPLETE (fewer classes or images than published), UNUSABLE, or NOT_MADE
+            (written on first use).
         counts: number of "classes" and of "train", "val" and "test" images, those that there are.
         published: the same as in CoOp's paper; empty if it is no published data set.
         split: "split_zhou" (CoOp's split file), "made here" or "none" (needs none).
@@ -145,8 +146,8 @@ def _look_at(found: Inspection, dataset: SplitDataset, cfg, every_image: bool) -
     found.problems += [line.removeprefix("notice: ") for line in notices.getvalue().splitlines()]
     found.counts = _counts(split, dataset.only_tested)
     found.split_hash = split_hash(split, dataset.image_dir)
-    _compare_with_published(found)
-    _tell_where_the_split_is_from(found, dataset, cfg)
+    _compare_with_published(found, dataset.source)
+    _tell_where_the_split_is_from(found, dataset, split, cfg)
     _look_at_images(found, split, every_image)
 
 
@@ -172,24 +173,27 @@ def _counts(split: Split, only_tested: bool) -> dict[str, int]:
     return {**counts, "test": parts["test"]} if only_tested else {**counts, **parts}
 
 
-def _compare_with_published(found: Inspection) -> None:
-    others = [
-        f"{found.counts.get(what, 0):,} {what if what == 'classes' else f'{what} images'} ({number:,})"
-        for what, number in found.published.items()
-        if found.counts.get(what) != number
-    ]
-    if others:
-        found.problems.append(f"other numbers than published, which are in brackets: {', '.join(others)}")
-
-
-def _tell_where_the_split_is_from(found: Inspection, dataset: SplitDataset, cfg) -> None:
-    if not dataset.split_file:
+def _compare_with_published(found: Inspection, source: str) -> None:
+    others = {what: number for what, number in found.published.items() if found.counts.get(what) != number}
+    if not others:
         return
+    told = (
+        f"{found.counts.get(what, 0):,} {what if what == 'classes' else f'{what} images'} ({number:,})"
+        for what, number in others.items()
+    )
+    advice = ""
+    if any(found.counts.get(what, 0) < number for what, number in others.items()):
+        found.state = INCOMPLETE
+        advice = f": get the rest from {source}"
+    found.problems.append(f"other numbers than published, which are in brackets: {', '.join(told)}{advice}")
+
+
+def _tell_where_the_split_is_from(found: Inspection, dataset: SplitDataset, split: Split, cfg) -> None:
     there = os.path.isfile(dataset.split_path)
-    if not dataset.split_file.startswith("split_zhou"):
+    if not os.path.basename(dataset.split_path).startswith("split_zhou"):
         found.split = "made here" if there else "none"
         return
-    if there and not _is_made_here(found, dataset, cfg):
+    if there and not _is_made_here(found, dataset, split, cfg):
         found.split = "split_zhou"
         return
     found.split = "made here"
@@ -201,15 +205,20 @@ def _tell_where_the_split_is_from(found: Inspection, dataset: SplitDataset, cfg)
     )
 
 
-def _is_made_here(found: Inspection, dataset: SplitDataset, cfg) -> bool:
+def _is_made_here(found: Inspection, dataset: SplitDataset, split: Split, cfg) -> bool:
     """Whether the split file is what the code here makes where there is none."""
+    # From the images that it lists, not those that are in the folders by now.
+    images = sorted(chain.from_iterable(split), key=lambda item: item.impath.split(os.sep))
     without_file = located(cfg)
     without_file.split_path = ""
-    try:
-        with redirect_stdout(io.StringIO()):
-            return split_hash(without_file.whole_split(), dataset.image_dir) == found.split_hash
-    except UserError:  # no annotations to make it from
-        return False
+    for make in (lambda: split_classes(by_label(images).values()), without_file.whole_split):
+        try:
+            with redirect_stdout(io.StringIO()):
+                if split_hash(make(), dataset.image_dir) == found.split_hash:
+                    return True
+        except UserError:  # too few images of a class, or no annotations
+            continue
+    return False
 
 
 def _look_at_images(found: Inspection, split: Iterable[list[Datum]], every_image: bool) -> None:

@@ -96,8 +96,11 @@ class Source:
 
 
 def is_there(path: str) -> bool:
-    """Whether ``path`` is a file or a folder that is not empty."""
-    return os.path.isfile(path) or (os.path.isdir(path) and bool(os.listdir(path)))
+    """Whether ``path`` is a file or a folder that is not empty; one that may not be listed counts as filled."""
+    try:
+        return os.path.isfile(path) or (os.path.isdir(path) and bool(os.listdir(path)))
+    except PermissionError:
+        return True
 
 
 def downloads_folder(root: str, name: str) -> str:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from datasets.check import __main__ as command
 from datasets.check.inspection import (
     FOUND,
+    INCOMPLETE,
     MISSING,
     NOT_MADE,
     UNUSABLE,
@@ -111,14 +113,21 @@ def test_numbers_that_differ_stand_beside_the_published_ones(dtd, check):
     assert "other numbers than published" in printed
 
 
+def test_fewer_than_published_are_incomplete(dtd, check, monkeypatch):
+    monkeypatch.setitem(DescribableTextures.published, "test", 41)
+    code, printed, _ = check("dtd")
+    assert code == 1 and row_of(printed, "dtd")[1] == INCOMPLETE
+    assert f"40 test images (41): get the rest from {DescribableTextures.source}" in printed
+
+
 def test_nothing_is_written(tmp_path, check):
     for name in TREES:
         make_tree(name, tmp_path)
     (tmp_path / "dtd/split_zhou_DescribableTextures.json").unlink()
     before = snapshot(tmp_path)
     code, printed, _ = check()
-    assert code == 0
-    assert all(row_of(printed, name)[1] == "found" for name in FIFTEEN)
+    assert code == 1
+    assert all(row_of(printed, name)[1] == INCOMPLETE for name in FIFTEEN)
     assert snapshot(tmp_path) == before
 
 
@@ -142,6 +151,22 @@ def test_a_split_that_a_run_made_here_is_not_taken_for_coops(dtd, look, build):
     assert (dtd / "split_zhou_DescribableTextures.json").exists()
     found = look("dtd")
     assert found.split == "made here" and "was made here" in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    "name, later",
+    [
+        ("dtd", "dtd/images/banded/Thumbs.db"),
+        ("eurosat", "eurosat/2750/Forest/copy.jpg"),
+        ("caltech101", "caltech-101/101_ObjectCategories/new/1.jpg"),
+    ],
+)
+def test_nor_if_files_came_since(name, later, tmp_path, look, build):
+    make_tree(known_names()[name], tmp_path)
+    build(known_names()[name])
+    (tmp_path / later).parent.mkdir(exist_ok=True)
+    (tmp_path / later).write_text("")
+    assert look(name).split == "made here"
 
 
 @pytest.mark.parametrize("name", ["oxford_pets", "sun397", "stanford_cars", "oxford_flowers", "ucf101"])
@@ -177,8 +202,28 @@ def test_a_damaged_split_is_unusable_and_does_not_stop_the_others(dtd, check, te
     make_tree("EuroSAT", tmp_path)
     code, printed, _ = check("dtd", "eurosat")
     assert code == 1
-    assert row_of(printed, "dtd")[1] == "unusable" and row_of(printed, "eurosat")[1] == "found"
+    assert row_of(printed, "dtd")[1] == "unusable" and row_of(printed, "eurosat")[1] == INCOMPLETE
     assert str(dtd / "split_zhou_DescribableTextures.json") in printed
+
+
+def test_folders_that_may_not_be_read_are_told_and_do_not_stop_the_others(check, tmp_path, monkeypatch):
+    for name in ("OxfordPets", "EuroSAT"):
+        make_tree(name, tmp_path)
+    stat, listdir, closed = os.stat, os.listdir, str(tmp_path / "oxford_pets/annotations")
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    def is_below(path):
+        return isinstance(path, str) and path.startswith(f"{closed}/")
+
+    monkeypatch.setattr(os, "stat", lambda path, **options: refuse(path) if is_below(path) else stat(path, **options))
+    monkeypatch.setattr(os, "listdir", lambda path: refuse(path) if path == closed else listdir(path))
+    code, printed, _ = check("oxford_pets", "eurosat")
+    assert code == 1
+    assert row_of(printed, "oxford_pets")[1] == "unusable" and row_of(printed, "eurosat")[1] == INCOMPLETE
+    assert f"{closed}/trainval.txt cannot be reached (Permission denied)" in printed
+    assert "datasets.prepare oxford_pets" not in printed
 
 
 def test_an_unexpected_error_does_not_stop_the_others(dtd, check, monkeypatch, tmp_path):
@@ -186,7 +231,7 @@ def test_an_unexpected_error_does_not_stop_the_others(dtd, check, monkeypatch, t
     make_tree("EuroSAT", tmp_path)
     code, printed, _ = check("dtd", "eurosat")
     assert code == 1 and "ZeroDivisionError" in printed
-    assert row_of(printed, "eurosat")[1] == "found"
+    assert row_of(printed, "eurosat")[1] == INCOMPLETE
 
 
 # Images ------------------------------------------------------------------------------------------------------------
@@ -283,14 +328,14 @@ def test_a_folder_of_ones_own(own_images, check, tmp_path, monkeypatch):
     assert check("mine")[0] == 1
 
 
-def test_a_list_of_ones_own(own_images, check, tmp_path):
-    if "ImageList" not in DATASET_REGISTRY.registered_names():
-        pytest.skip("ImageList is not there")
+def test_a_list_of_ones_own(own_images, check, build, tmp_path):
     rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in own_images.rglob("*.png")]
     (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
     code, printed, _ = check(str(tmp_path / "list.csv"))
     assert code == 0
-    assert row_of(printed, str(tmp_path / "list.csv"))[1:6] == ["found", "2", "10", "4", "6"]
+    assert row_of(printed, str(tmp_path / "list.csv"))[1:7] == ["found", "2", "10", "4", "6", "none"]
+    build("ImageList", LIST="list.csv")
+    assert row_of(check("list.csv")[1], "list.csv")[6:8] == ["made", "here"]
 
 
 def test_a_mistake_in_ones_own_folder_is_told(own_images, check):
@@ -320,5 +365,5 @@ def test_as_typed_with_the_root_from_the_environment(dtd, tmp_path):
         text=True,
     )
     assert run.returncode == 1 and run.stderr == ""
-    assert row_of(run.stdout, "dtd")[1] == "found" and row_of(run.stdout, "ucf101")[1] == MISSING
+    assert row_of(run.stdout, "dtd")[1] == INCOMPLETE and row_of(run.stdout, "ucf101")[1] == MISSING
     assert max(len(line) for line in run.stdout.split("\n\n")[0].splitlines()) <= 120

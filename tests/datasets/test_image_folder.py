@@ -326,6 +326,11 @@ def test_a_list_of_images_without_class_folders_is_pointed_to(build, make_images
     assert "ImageList" in message and str(path) in message
 
 
+def test_images_without_class_folders_are_told_where_to_go(build, make_images, user_error):
+    folder = make_images("mine", {".": 3})
+    assert f"into {folder}/<class>/" in user_error(build, "ImageFolder", directory="mine")
+
+
 def test_test_without_train_is_reported(build, make_images, user_error):
     make_images("mine/test", {"cat": 9, "dog": 9})
     assert "test/ but no train/" in user_error(build, "ImageFolder", directory="mine")

@@ -229,6 +229,12 @@ def test_missing_images_are_counted_and_three_are_named(build_list, rows, images
     assert message.count(".jpg") == 3 and ", ..." in message
 
 
+def test_paths_written_on_windows_are_told_apart_from_other_missing_ones(build_list, rows, user_error):
+    backslashes = [[row[0].replace("/", "\\"), *row[1:]] for row in rows]
+    assert 'write "/" for each "\\"' in user_error(build_list, csv_text(backslashes))
+    assert "\\" not in user_error(build_list, csv_text([["gone.jpg", *row[1:]] for row in rows[:1]] + rows[1:]))
+
+
 @pytest.mark.parametrize("label, near", [("polar_beer", 'did you mean "polar_bear"'), ("emu", "add")])
 def test_a_label_outside_the_class_list_is_named(build_list, rows, images, user_error, label, near):
     (images / "classnames.txt").write_text("cat,cat\npolar_bear,polar bear\n")

@@ -60,7 +60,10 @@ def test_a_folder_without_a_line_is_named(name, tmp_path, build, user_error):
     make_tree(name, tmp_path)
     folder, images = (tmp_path.joinpath(*VARIANTS[name][:end]) for end in (1, 2))
     (images / "n99").mkdir()
-    assert user_error(build, name) == f"{folder}/classnames.txt has no line for the folder {images}/n99: add it"
+    assert (
+        user_error(build, name)
+        == f"{folder}/classnames.txt has no line for the folder {images}/n99: add it or remove the folder"
+    )
 
 
 def test_a_folder_beyond_the_list_and_one_that_is_missing_are_named(tmp_path, build, user_error):

@@ -52,6 +52,12 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path, make_images, user_err
         '{"train": [["a.jpg", "x", "cat"]], "val": [], "test": []}',
         '{"train": [["a.jpg", 0, null]], "val": [], "test": []}',
         '{"train": [[1, 0, "cat"]], "val": [], "test": []}',
+        '{"train": [["a.jpg", 0.7, "cat"]], "val": [], "test": []}',
+        '{"train": [["a.jpg", Infinity, "cat"]], "val": [], "test": []}',
+        '{"train": [["a.jpg", NaN, "cat"]], "val": [], "test": []}',
+        '{"train": [["a.jpg", -1, "cat"]], "val": [], "test": []}',
+        '{"train": [["a.jpg", 0, " _"]], "val": [], "test": []}',
+        '{"train": [["a.jpg", 0, "\\ud800"]], "val": [], "test": []}',
         '{"train": [3], "val": [], "test": []}',
         '{"train": null, "val": [], "test": []}',
     ],
@@ -59,7 +65,8 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path, make_images, user_err
 def test_a_broken_split_file_is_named(tmp_path, user_error, text):
     path = tmp_path / "split_broken.json"
     path.write_text(text)
-    assert str(path) in user_error(splits.read_split, str(path), "/images")
+    message = user_error(splits.read_split, str(path), "/images")
+    assert str(path) in message and "missing" not in message
 
 
 def test_split_hash_ignores_where_the_data_are_and_sees_every_field():
