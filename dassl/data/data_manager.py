@@ -1,26 +1,34 @@
 """From a dataset's lists of files to loaders of batches."""
 
+import math
 import os
 
 import torch
 from PIL import Image
 from tabulate import tabulate
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
+from dassl.config import get_cfg_default
 from dassl.utils import UserError, read_image
 
 from .datasets import build_dataset
+from .epoch_loader import EpochLoader
+from .image_cache import ImageCache
 from .samplers import build_sampler
 from .transforms import build_transform
+from .transforms.image_ops import suffices
 from .transforms.transforms import build_img0_transform
-
-# Decoded training images that one DatasetWrapper keeps. A few-shot set fits, and would otherwise be decoded every epoch.
-CACHE_BYTES = 256 * 2**20
 
 
 def available_cores() -> int:
     """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def loader_setting(cfg, key: str):
+    """``DATALOADER.<key>``, or its default where ``cfg`` is an upstream config, which lacks it."""
+    settings = cfg.DATALOADER if hasattr(cfg.DATALOADER, key) else get_cfg_default().DATALOADER
+    return getattr(settings, key)
 
 
 def build_data_loader(
@@ -36,8 +44,9 @@ def build_data_loader(
 ) -> DataLoader:
     """Build the loader of one split.
 
-    Order and augmentation follow torch's and Python's global generators, which workers inherit; so the same seed
-    before the same epoch gives the same batches.
+    Order and augmentation follow the global generators; so the same seed before the same epoch gives the same batches,
+    whatever the number of workers from one up. Without workers images are drawn from the global generators directly,
+    and come out different. Workers for training stay from epoch to epoch, see EpochLoader.
 
     Args:
         sampler_type: name of a sampler in ``dassl.data.samplers``.
@@ -51,17 +60,28 @@ def build_data_loader(
         raise UserError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images")
     if batch_size < 1:
         raise UserError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
-    if cfg.DATALOADER.NUM_WORKERS < 0:
-        raise UserError(f"DATALOADER.NUM_WORKERS must be at least 0, got {cfg.DATALOADER.NUM_WORKERS}")
-    sampler = build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins)
+    for key in ("NUM_WORKERS", "CACHE_MB"):
+        if loader_setting(cfg, key) < 0:
+            raise UserError(f"DATALOADER.{key} must be at least 0, got {loader_setting(cfg, key)}")
     wrapper = dataset_wrapper or DatasetWrapper
-    return DataLoader(
-        wrapper(cfg, data_source, transform=tfm, is_train=is_train),
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=min(cfg.DATALOADER.NUM_WORKERS, available_cores()),  # more would only wait for each other
-        drop_last=is_train and len(data_source) >= batch_size,
-        pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
+    dataset = wrapper(cfg, data_source, transform=tfm, is_train=is_train)
+    options = {
+        "batch_size": batch_size,
+        "sampler": build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins),
+        "drop_last": is_train and len(data_source) >= batch_size,
+        "pin_memory": torch.cuda.is_available() and cfg.USE_CUDA,
+    }
+    workers = min(cfg.DATALOADER.NUM_WORKERS, available_cores())  # more would only wait for each other
+    if not workers:
+        return DataLoader(dataset, **options)
+    views = (cfg.DATALOADER.K_TRANSFORMS if is_train else 1) * (len(tfm) if isinstance(tfm, (list, tuple)) else 1)
+    return EpochLoader(
+        dataset,
+        tensors=views + bool(cfg.DATALOADER.RETURN_IMG0),
+        tensor_bytes=batch_size * 3 * math.prod(cfg.INPUT.SIZE) * torch.get_default_dtype().itemsize,
+        num_workers=workers,
+        persistent_workers=is_train,
+        **options,
     )
 
 
@@ -147,6 +167,10 @@ class DatasetWrapper(Dataset):
     With a list of transforms their images are "img", "img2", ...; with DATALOADER.K_TRANSFORMS above 1, in training,
     each of these is a list of that many; with DATALOADER.RETURN_IMG0, "img0" is the image without augmentation.
 
+    In training, decoded images are kept in memory up to DATALOADER.CACHE_MB. A JPEG with more pixels than the
+    transforms can use is decoded at 1/2, 1/4 or 1/8 of its size, see ``image_ops.suffices``; DATALOADER.EXACT_DECODING
+    decodes all in full.
+
     Args:
         data_source: list of Datum.
         transform: one or a list; None leaves "img" a Pillow image.
@@ -162,8 +186,9 @@ class DatasetWrapper(Dataset):
             raise UserError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.to_tensor = build_img0_transform(cfg) if self.return_img0 else None
-        self._decoded: dict[int, Image.Image] = {}
-        self._room = CACHE_BYTES if is_train else 0
+        self._exact = loader_setting(cfg, "EXACT_DECODING")
+        cache_bytes = loader_setting(cfg, "CACHE_MB") * 2**20 if is_train else 0
+        self.cache = ImageCache(len(data_source), cache_bytes)
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -173,23 +198,26 @@ class DatasetWrapper(Dataset):
         output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": idx}
         img0 = self._decode(idx)
         if self.transform is None:
-            output["img"] = img0.copy()
+            output["img"] = img0
         else:
-            transforms = self.transform if isinstance(self.transform, (list, tuple)) else [self.transform]
-            for position, transform in enumerate(transforms, start=1):
+            for position, transform in enumerate(self._transforms(), start=1):
                 views = [transform(img0) for _ in range(self.k_tfm)]
                 output["img" if position == 1 else f"img{position}"] = views[0] if self.k_tfm == 1 else views
         if self.return_img0:
             output["img0"] = self.to_tensor(img0)
         return output
 
+    def _transforms(self) -> list:
+        return list(self.transform) if isinstance(self.transform, (list, tuple)) else [self.transform]
+
     def _decode(self, idx: int) -> Image.Image:
-        if idx in self._decoded:
-            return self._decoded[idx]
-        image = read_image(self.data_source[idx].impath)
-        size = 4 * image.width * image.height  # Pillow holds RGB in four bytes
-        # a worker process lives for one epoch, in which no image comes twice
-        if size <= self._room and get_worker_info() is None:
-            self._decoded[idx] = image
-            self._room -= size
+        path = self.data_source[idx].impath
+        image = self.cache.get(idx, path)
+        if image is None:
+            image = read_image(path, None if self._exact else self._suffices)
+            self.cache.put(idx, path, image)
         return image
+
+    def _suffices(self, width: int, height: int) -> bool:
+        transforms = [*self._transforms(), *([self.to_tensor] if self.return_img0 else [])]
+        return all(suffices(transform, width, height) for transform in transforms)

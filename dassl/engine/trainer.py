@@ -35,7 +35,8 @@ def settings_of_training(cfg) -> dict[str, str]:
             return {prefix: str(node)}
         return {key: value for name in node for key, value in flatten(f"{prefix}.{name}", node[name]).items()}
 
-    chosen = {"DATALOADER.TRAIN_X": cfg.DATALOADER.TRAIN_X, "SEED": cfg.SEED}
+    loader = {key: cfg.DATALOADER[key] for key in ("TRAIN_X", "EXACT_DECODING") if key in cfg.DATALOADER}
+    chosen = {"DATALOADER": loader, "SEED": cfg.SEED}
     chosen |= {name: cfg[name] for name in ("DATASET", "INPUT", "MODEL", "OPTIM", "TRAINER")}
     settings = {key: value for name, node in chosen.items() for key, value in flatten(name, node).items()}
     for key in ("DATASET.ROOT", "OPTIM.MAX_EPOCH"):  # data folders may move; a run may be made longer

@@ -5,13 +5,46 @@ tensors are (3, H, W) float. Randomness comes from torch's global generator.
 """
 
 import math
+from enum import Enum
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 Size = tuple[int, int]  # height, width
+
+
+class FastResampling(Enum):
+    """Pillow's filters of these names by torch's vectorized kernel. Some values differ from Pillow's, by 1 or 2."""
+
+    FAST_BILINEAR = "bilinear"
+    FAST_BICUBIC = "bicubic"
+
+
+Resampling = Image.Resampling | FastResampling
+
+
+def suffices(transform, width: int, height: int) -> bool:
+    """Whether ``transform`` loses nothing to speak of if an image has been reduced to this size.
+
+    That is, where the whole image is resized, it still has twice the pixels per side that are asked for (what Pillow
+    recommends as reducing gap); and the smallest random crop has as many as it is resized to. Transforms that do not
+    begin by resizing, and those of others, which have no method ``suffices``, want the image as it is.
+    """
+    rule = getattr(transform, "suffices", None)
+    return rule is not None and rule(width, height)
+
+
+def _resize(image: Image.Image, width: int, height: int, interpolation: Resampling) -> Image.Image:
+    if image.size == (width, height):
+        return image
+    if not isinstance(interpolation, FastResampling):
+        return image.resize((width, height), interpolation)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)  # (1, 3, H, W), channels last
+    resized = F.interpolate(pixels, size=(height, width), mode=interpolation.value, antialias=True)
+    return Image.fromarray(resized[0].permute(1, 2, 0).contiguous().numpy())
 
 
 def _uniform(low: float, high: float) -> float:
@@ -40,23 +73,31 @@ class Compose(_Transform):
             image = transform(image)
         return image
 
+    def suffices(self, width: int, height: int) -> bool:
+        return suffices(self.transforms[0], width, height)
+
 
 class Resize(_Transform):
     """To ``size`` (height, width); a single number is the length of the shorter side."""
 
-    def __init__(self, size: int | Size, interpolation: Image.Resampling):
+    def __init__(self, size: int | Size, interpolation: Resampling):
         self.size = size
         self.interpolation = interpolation
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        width, height = image.size
+        return _resize(image, *self._target(*image.size), self.interpolation)
+
+    def suffices(self, width: int, height: int) -> bool:
+        new_width, new_height = self._target(width, height)
+        return width >= 2 * new_width and height >= 2 * new_height
+
+    def _target(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the result."""
         if not isinstance(self.size, int):
-            target = (self.size[1], self.size[0])
-        elif width <= height:
-            target = (self.size, int(self.size * height / width))
-        else:
-            target = (int(self.size * width / height), self.size)
-        return image if target == image.size else image.resize(target, self.interpolation)
+            return self.size[1], self.size[0]
+        if width <= height:
+            return self.size, int(self.size * height / width)
+        return int(self.size * width / height), self.size
 
 
 class CenterCrop(_Transform):
@@ -75,7 +116,7 @@ class RandomResizedCrop(_Transform):
     Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6.
     """
 
-    def __init__(self, size: Size, scale: tuple[float, float], interpolation: Image.Resampling):
+    def __init__(self, size: Size, scale: tuple[float, float], interpolation: Resampling):
         self.size = size
         self.scale = scale
         self.interpolation = interpolation
@@ -83,7 +124,11 @@ class RandomResizedCrop(_Transform):
     def __call__(self, image: Image.Image) -> Image.Image:
         left, top, width, height = self._choose(*image.size)
         part = image.crop((left, top, left + width, top + height))
-        return Resize(self.size, self.interpolation)(part)
+        return _resize(part, self.size[1], self.size[0], self.interpolation)
+
+    def suffices(self, width: int, height: int) -> bool:
+        smallest = math.sqrt(width * height * self.scale[0] * 3 / 4)  # shorter side of a crop
+        return Resize(self.size, self.interpolation).suffices(width, height) and smallest >= max(self.size)
 
     def _choose(self, width: int, height: int) -> tuple[int, int, int, int]:
         log_ratio = torch.tensor((3 / 4, 4 / 3)).log()
@@ -111,37 +156,44 @@ class RandomHorizontalFlip(_Transform):
 class RandomTranslation(_Transform):
     """To ``size``; half of the images are enlarged by an eighth first and cropped at random."""
 
-    def __init__(self, size: Size, interpolation: Image.Resampling, p: float = 0.5):
+    def __init__(self, size: Size, interpolation: Resampling, p: float = 0.5):
         self.size = size
         self.interpolation = interpolation
         self.p = p
+        self._larger = (round(size[0] * 1.125), round(size[1] * 1.125))
 
     def __call__(self, image: Image.Image) -> Image.Image:
         if torch.rand(1) >= self.p:
             return Resize(self.size, self.interpolation)(image)
         height, width = self.size
-        larger = (round(height * 1.125), round(width * 1.125))
-        image = Resize(larger, self.interpolation)(image)
-        top, left = _randint(larger[0] - height + 1), _randint(larger[1] - width + 1)
+        image = Resize(self._larger, self.interpolation)(image)
+        top, left = _randint(self._larger[0] - height + 1), _randint(self._larger[1] - width + 1)
         return image.crop((left, top, left + width, top + height))
+
+    def suffices(self, width: int, height: int) -> bool:
+        return Resize(self._larger, self.interpolation).suffices(width, height)
 
 
 class ToTensor(_Transform):
     """Pillow image to tensor in [0, 1]."""
 
     def __call__(self, image: Image.Image) -> Tensor:
-        pixels = torch.from_numpy(np.array(image))  # (H, W, 3) uint8
-        return pixels.permute(2, 0, 1).contiguous().to(torch.get_default_dtype()).div(255)
+        planes = bytearray().join([image.tobytes("raw", band) for band in "RGB"])
+        tensor = torch.frombuffer(planes, dtype=torch.uint8).view(3, image.height, image.width)
+        return tensor.to(torch.get_default_dtype()).div_(255)
 
 
 class Normalize(_Transform):
+    """Changes the tensor it is given, if that has room for the result."""
+
     def __init__(self, mean: list[float], std: list[float]):
         self.mean = mean
         self.std = std
         self._mean, self._std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
 
     def __call__(self, image: Tensor) -> Tensor:
-        return image.sub(self._mean).div_(self._std)
+        fits = torch.result_type(image, self._mean) == image.dtype
+        return (image.sub_ if fits else image.sub)(self._mean).div_(self._std)
 
 
 class Cutout(_Transform):

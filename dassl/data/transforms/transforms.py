@@ -14,6 +14,7 @@ INTERPOLATION_MODES = {
     "bicubic": Image.Resampling.BICUBIC,
     "nearest": Image.Resampling.NEAREST,
 }
+_ALL_MODES = INTERPOLATION_MODES | {mode.name.lower(): mode for mode in ops.FastResampling}
 
 
 def _torchvision():
@@ -23,9 +24,9 @@ def _torchvision():
     return v2
 
 
-def _mode(inp) -> Image.Resampling:
-    check_availability(inp.INTERPOLATION, INTERPOLATION_MODES, "INPUT.INTERPOLATION")
-    return INTERPOLATION_MODES[inp.INTERPOLATION]
+def _mode(inp) -> ops.Resampling:
+    check_availability(inp.INTERPOLATION, _ALL_MODES, "INPUT.INTERPOLATION")
+    return _ALL_MODES[inp.INTERPOLATION]
 
 
 def _auto_augment(policy: str) -> Callable:

@@ -3,9 +3,11 @@ import os
 import pytest
 import torch
 from PIL import Image
+from torchvision import transforms as tv
 
 from dassl.data import DataManager, DatasetWrapper, build_data_loader
 from dassl.data.datasets import Datum, build_dataset
+from dassl.data.transforms import build_transform
 from dassl.utils import UserError, set_random_seed
 
 
@@ -97,25 +99,116 @@ def test_same_seed_gives_the_same_batches(cfg, workers):
     assert not equal(first, epoch(loaders[1], seed=2))
 
 
-def test_training_images_are_decoded_once_within_the_budget(cfg, tmp_path, monkeypatch):
-    paths = [tmp_path / f"{i}.png" for i in range(3)]
-    for path in paths:
-        Image.new("RGB", (10, 10)).save(path)
-    items = [Datum(str(path)) for path in paths]
-    monkeypatch.setattr("dassl.data.data_manager.CACHE_BYTES", 2 * 4 * 10 * 10)
-    train = DatasetWrapper(cfg, items, is_train=True)
-    test = DatasetWrapper(cfg, items, is_train=False)
+def test_without_workers_order_and_augmentation_come_from_the_global_generator(cfg):
+    found = epoch(DataManager(cfg).train_loader_x, seed=5)
+
+    set_random_seed(5)
+    items = build_dataset(cfg).train_x
+    transform = tv.Compose(
+        [
+            tv.RandomResizedCrop((8, 8), (0.08, 1.0), interpolation=tv.InterpolationMode.BILINEAR),
+            tv.RandomHorizontalFlip(),
+            tv.ToTensor(),
+            tv.Normalize(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD),
+        ]
+    )
+    torch.empty((), dtype=torch.int64).random_()  # the DataLoader's, for workers that are not there
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    order = torch.randperm(21, generator=torch.Generator().manual_seed(seed))[:20].view(5, 4)
+    for (indices, images), expected in zip(found, order, strict=True):
+        assert indices == expected.tolist()
+        for index, image in zip(indices, images, strict=True):
+            assert torch.equal(image, transform(Image.open(items[index].impath)))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three of 400x400: two take less than a MiB."""
+    items = []
+    for number in range(3):
+        Image.new("RGB", (400, 400), (number, 0, 0)).save(tmp_path / f"{number}.png")
+        items.append(Datum(str(tmp_path / f"{number}.png")))
+    return items
+
+
+def test_training_images_are_decoded_once_within_the_budget(cfg, pictures):
+    cfg.DATALOADER.CACHE_MB = 1
+    train = DatasetWrapper(cfg, pictures, is_train=True)
+    test = DatasetWrapper(cfg, pictures, is_train=False)
     for index in range(3):
         train[index], test[index]
-    for path in paths:
-        os.remove(path)
-    train[0]["img"].putpixel((0, 0), (1, 2, 3))
-    assert train[0]["img"].getpixel((0, 0)) == (0, 0, 0)
-    assert train[1]["img"].size == (10, 10)
-    with pytest.raises(UserError):
-        train[2]
-    with pytest.raises(UserError):
-        test[0]
+    assert (len(train.cache), len(test.cache)) == (2, 0)
+    for item in pictures:
+        os.remove(item.impath)
+    train[1]["img"].putpixel((0, 0), (9, 9, 9))
+    assert train[1]["img"].getpixel((0, 0)) == (1, 0, 0)
+    assert train[0]["img"].size == (400, 400)
+    for index, dataset in ((2, train), (0, test)):
+        with pytest.raises(UserError, match="image not found"):
+            dataset[index]
+
+
+def test_cache_can_be_turned_off(cfg, pictures):
+    cfg.DATALOADER.CACHE_MB = 0
+    train = DatasetWrapper(cfg, pictures, is_train=True)
+    assert train[0]["img"].size == (400, 400) and len(train.cache) == 0
+
+
+@pytest.mark.parametrize(("key", "value"), [("NUM_WORKERS", -1), ("CACHE_MB", -1), ("CACHE_MB", 2**40)])
+def test_impossible_settings_are_named(cfg, key, value):
+    cfg.DATALOADER[key] = value
+    with pytest.raises(UserError, match=f"DATALOADER.{key}"):
+        DataManager(cfg)
+
+
+def test_configs_of_upstream_lack_our_keys(cfg):
+    del cfg.DATALOADER["CACHE_MB"], cfg.DATALOADER["EXACT_DECODING"]
+    dataset = DataManager(cfg).train_loader_x.dataset
+    dataset[0]
+    assert len(dataset.cache) == 1
+
+
+def test_exchanged_items_are_not_taken_for_the_old_ones(cfg, pictures):
+    train = DatasetWrapper(cfg, pictures, is_train=True)
+    for index in range(3):
+        train[index]
+    del train.data_source[0]
+    train.data_source.append(Datum(pictures[0].impath, label=7))
+    train.data_source.append(pictures[0])
+    assert [train[index]["img"].getpixel((0, 0))[0] for index in range(4)] == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_large_jpegs_are_reduced_unless_exact_decoding_is_wanted(cfg, tmp_path, exact):
+    Image.effect_noise((900, 600), 50).save(tmp_path / "large.jpg")
+    cfg.INPUT.SIZE = (100, 100)
+    cfg.DATALOADER.EXACT_DECODING = exact
+    usual = build_transform(cfg, is_train=False)
+    items = [Datum(str(tmp_path / "large.jpg"))]
+    sizes = []
+
+    class Recording(type(usual)):
+        def __call__(self, image):
+            sizes.append(image.size)
+            return super().__call__(image)
+
+    known = Recording(usual.transforms)
+    for transform in (known, [known, known], [known, lambda image: image]):
+        DatasetWrapper(cfg, items, transform)[0]
+    reduced = (900, 600) if exact else (450, 300)
+    assert sizes == [reduced, reduced, reduced, (900, 600)]
+    cfg.DATALOADER.RETURN_IMG0 = True
+    cfg.INPUT.SIZE = (150, 200)  # of img0
+    DatasetWrapper(cfg, items, known)[0]
+    assert sizes[-1] == ((900, 600) if exact else (450, 300))
+    cfg.INPUT.SIZE = (160, 200)
+    DatasetWrapper(cfg, items, known)[0]
+    assert sizes[-1] == (900, 600)
+
+
+def test_without_a_transform_images_are_decoded_in_full(cfg, tmp_path):
+    Image.effect_noise((900, 600), 50).save(tmp_path / "large.jpg")
+    assert DatasetWrapper(cfg, [Datum(str(tmp_path / "large.jpg"))])[0]["img"].size == (900, 600)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -92,6 +92,20 @@ def test_images_are_read_as_rgb_and_bad_ones_named(tmp_path):
         read_image(str(tmp_path / "gone.png"))
 
 
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+def test_images_of_16_bits_keep_their_shades(ending, tmp_path):
+    shades = np.array([[0, 255, 256, 32768, 65535]], dtype=np.uint16)
+    Image.fromarray(shades).save(tmp_path / f"x_ray.{ending}")
+    read = read_image(str(tmp_path / f"x_ray.{ending}"))
+    assert np.asarray(read)[0].tolist() == [[value] * 3 for value in (0, 0, 1, 128, 255)]
+
+
+def test_images_of_floating_point_numbers_are_refused(tmp_path):
+    Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "depth.tif")
+    with pytest.raises(UserError, match="cannot read the image .*depth.tif: its pixels are floating-point"):
+        read_image(str(tmp_path / "depth.tif"))
+
+
 def test_seed_fixes_every_generator():
     draws = []
     for _ in range(2):

@@ -1,0 +1,148 @@
+"""A loader with worker processes that live on from epoch to epoch, and the random numbers they use."""
+
+import contextlib
+import copy
+import operator
+import random
+import signal
+import sys
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate, get_worker_info
+
+from .shared_collate import SharedCollate
+
+
+class _SeededBatch(list):
+    """Indices of a batch. In a worker process, iterating over them seeds the generators before each.
+
+    Args:
+        indices: of items.
+        epoch_seed: what the epoch's numbers depend on.
+        first: position in the epoch of the first one.
+    """
+
+    def __init__(self, indices=(), epoch_seed: int = 0, first: int = 0):
+        super().__init__(indices)
+        self.epoch_seed = epoch_seed
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        for position, index in enumerate(super().__iter__(), start=self.first):
+            if get_worker_info() is not None:
+                words = np.random.SeedSequence((self.epoch_seed, position)).generate_state(3).tolist()
+                random.seed(words[0])
+                np.random.seed(words[1])
+                torch.default_generator.manual_seed(words[2])
+            yield index
+
+
+class SeededBatchSampler(Sampler):
+    """The batches of another batch sampler, each item with random numbers of its own.
+
+    A number from torch's global generator, drawn as an epoch begins, and the position of an item in the epoch decide on
+    the item's augmentation; so neither the number of workers nor what they did before makes a difference.
+    """
+
+    def __init__(self, batches: BatchSampler):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch_seed = int(torch.empty((), dtype=torch.int64).random_())
+        position = 0
+        for batch in self.batches:
+            yield _SeededBatch(batch, epoch_seed, position)
+            position += len(batch)
+
+
+class _Epoch:
+    """Iterator over the batches of an epoch."""
+
+    def __init__(self, batches: Iterator):
+        self._batches = batches
+        self.ended = False
+
+    def __iter__(self):
+        return self
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __next__(self):
+        try:
+            return next(self._batches)
+        except BaseException:
+            self.ended = True
+            raise
+
+
+class EpochLoader(DataLoader):
+    """torch's DataLoader with one worker process or more. The batches of an epoch depend on the states of the global
+    generators at its beginning alone.
+
+    Persistent workers are forked in the first epoch and end with the loader. They are exchanged if the dataset's
+    attributes or the members of its ``data_source`` were; and an epoch that begins while another is being iterated over
+    gets workers of its own.
+
+    Args:
+        tensors, tensor_bytes: how many tensors of images a batch has, and their size. Where these are too small,
+            batches take torch's slower way from the workers.
+        options: of DataLoader.
+    """
+
+    def __init__(self, dataset: Dataset, tensors: int, tensor_bytes: int, **options):
+        self._forks = sys.platform == "linux"
+        super().__init__(
+            dataset,
+            worker_init_fn=_leave_interrupts_to_the_main_process,
+            generator=torch.Generator(),  # for a number that only new workers need: not from the global generator
+            multiprocessing_context="fork" if self._forks else None,  # only forked workers share memory
+            **options,
+        )
+        # Given to DataLoader as batch_sampler it would hide batch_size and sampler, which trainers of others read.
+        self.__dict__["batch_sampler"] = SeededBatchSampler(self.batch_sampler)
+        self.tensors = tensors
+        self.tensor_bytes = tensor_bytes
+        self._dataset_parts: list = []
+        self._epoch = None  # weak reference to the last one's iterator
+
+    def __getstate__(self) -> dict:
+        """A copy starts without workers."""
+        return {**self.__dict__, "_iterator": None, "_epoch": None}
+
+    def __iter__(self) -> Iterator:
+        if not self.persistent_workers:
+            return self._begin_epoch()
+        last = self._epoch and self._epoch()
+        if last is not None and not last.ended:
+            return copy.copy(self)._begin_epoch()
+        parts = [*vars(self.dataset).values(), *(getattr(self.dataset, "data_source", None) or ())]
+        if len(parts) != len(self._dataset_parts) or any(map(operator.is_not, parts, self._dataset_parts)):
+            self._iterator = None
+            self._dataset_parts = parts
+        epoch = _Epoch(self._begin_epoch())
+        self._epoch = weakref.ref(epoch)
+        return epoch
+
+    def _begin_epoch(self) -> Iterator:
+        """A new iterator, which keeps the collate function; or the one with the persistent workers, begun anew."""
+        usual = self.collate_fn
+        if self._iterator is None and self._forks and usual is default_collate:
+            slots = (self.prefetch_factor + 2) * self.tensors  # in use: one batch, and the next while it is asked for
+            with contextlib.suppress(OSError):  # no memory: torch's way
+                self.collate_fn = SharedCollate(self.num_workers, slots, self.tensor_bytes)
+        try:
+            return super().__iter__()
+        finally:
+            self.collate_fn = usual
+
+
+def _leave_interrupts_to_the_main_process(worker: int) -> None:
+    """Ctrl-C reaches all processes; the workers end when the main process tells them to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
