@@ -3,9 +3,12 @@
 import contextlib
 import copy
 import operator
+import os
 import random
 import signal
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Iterator
 
@@ -64,7 +67,8 @@ class SeededBatchSampler(Sampler):
 class _Epoch:
     """Iterator over the batches of an epoch."""
 
-    def __init__(self, batches: Iterator):
+    def __init__(self, loader: "EpochLoader", batches: Iterator):
+        self._loader = loader
         self._batches = batches
         self.ended = False
 
@@ -72,14 +76,20 @@ class _Epoch:
         return self
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._loader)
 
     def __next__(self):
         try:
             return next(self._batches)
-        except BaseException:
+        except BaseException as error:
             self.ended = True
+            if not isinstance(error, Exception):  # a message may have been half read
+                self._loader._iterator = None
             raise
+
+    def close(self) -> None:
+        """No more batches: its workers serve the next epoch."""
+        self._batches = iter(())
 
 
 class EpochLoader(DataLoader):
@@ -87,8 +97,8 @@ class EpochLoader(DataLoader):
     generators at its beginning alone.
 
     Persistent workers are forked in the first epoch and end with the loader. They are exchanged if the dataset's
-    attributes or the members of its ``data_source`` were; and an epoch that begins while another is being iterated over
-    gets workers of its own.
+    attributes or the members of its ``data_source`` were, if one has died and after an interruption; and an epoch that
+    begins while another is being iterated over gets workers of its own.
 
     Args:
         tensors, tensor_bytes: how many tensors of images a batch has, and their size. Where these are too small,
@@ -100,7 +110,7 @@ class EpochLoader(DataLoader):
         self._forks = sys.platform == "linux"
         super().__init__(
             dataset,
-            worker_init_fn=_leave_interrupts_to_the_main_process,
+            worker_init_fn=_follow_the_main_process,
             generator=torch.Generator(),  # for a number that only new workers need: not from the global generator
             multiprocessing_context="fork" if self._forks else None,  # only forked workers share memory
             **options,
@@ -122,11 +132,15 @@ class EpochLoader(DataLoader):
         last = self._epoch and self._epoch()
         if last is not None and not last.ended:
             return copy.copy(self)._begin_epoch()
-        parts = [*vars(self.dataset).values(), *(getattr(self.dataset, "data_source", None) or ())]
-        if len(parts) != len(self._dataset_parts) or any(map(operator.is_not, parts, self._dataset_parts)):
+        if last is not None:
+            last.close()
+        items = getattr(self.dataset, "data_source", None)
+        parts = [*vars(self.dataset).values(), *(items if isinstance(items, (list, tuple)) else ())]
+        changed = len(parts) != len(self._dataset_parts) or any(map(operator.is_not, parts, self._dataset_parts))
+        if changed or not all(worker.is_alive() for worker in getattr(self._iterator, "_workers", ())):
             self._iterator = None
             self._dataset_parts = parts
-        epoch = _Epoch(self._begin_epoch())
+        epoch = _Epoch(self, self._begin_epoch())
         self._epoch = weakref.ref(epoch)
         return epoch
 
@@ -139,10 +153,21 @@ class EpochLoader(DataLoader):
                 self.collate_fn = SharedCollate(self.num_workers, slots, self.tensor_bytes)
         try:
             return super().__iter__()
+        except BaseException:
+            self._iterator = None
+            raise
         finally:
             self.collate_fn = usual
 
 
-def _leave_interrupts_to_the_main_process(worker: int) -> None:
-    """Ctrl-C reaches all processes; the workers end when the main process tells them to."""
+def _follow_the_main_process(worker: int) -> None:
+    """Ctrl-C reaches all processes; the workers end when the main process tells them to, or has been killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_main_process, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_the_main_process(main: int) -> None:
+    """torch looks for it as well, but not in a worker that waits for room in the full queue of batches."""
+    while os.getppid() == main:
+        time.sleep(1)
+    os._exit(1)

@@ -8,11 +8,13 @@ from PIL import Image
 
 from dassl.utils import UserError
 
-_OFFSET, _WIDTH, _HEIGHT, _PATH = range(4)  # columns of the table
+_OFFSET, _WIDTH, _HEIGHT, _EXIF, _PATH = range(5)  # columns of the table
 
 
 class ImageCache:
     """RGB images by index, three bytes a pixel, up to a budget; what no longer fits is left out.
+
+    An image keeps its EXIF data: a transform that turns images by them must find them in later epochs, too.
 
     The pixels lie in one block of anonymous shared memory: processes forked from this one see what the others have put
     in, and no limit of /dev/shm applies. Making it reserves addresses only, memory is taken as images come.
@@ -34,14 +36,14 @@ class ImageCache:
             return
         try:
             self._pixels = memoryview(mmap.mmap(-1, budget))
-            table = mmap.mmap(-1, 8 * (1 + 4 * length))
+            table = mmap.mmap(-1, 8 * (1 + 5 * length))
         except (OSError, OverflowError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
                 f"DATALOADER.CACHE_MB: no room for {budget >> 20} MiB of decoded images ({reason}); choose less, or 0"
             ) from error
         self._used = np.frombuffer(table, np.int64, count=1)  # bytes
-        self._table = np.frombuffer(table, np.int64, offset=8).reshape(length, 4)
+        self._table = np.frombuffer(table, np.int64, offset=8).reshape(length, 5)
         forks = "fork" in multiprocessing.get_all_start_methods()
         self._lock = multiprocessing.get_context("fork" if forks else None).Lock()
 
@@ -57,21 +59,28 @@ class ImageCache:
         if not 0 <= index < self._length:
             return None
         with self._lock:
-            start, width, height, key = self._table[index].tolist()
+            start, width, height, exif_size, key = self._table[index].tolist()
         if not width or key != hash(path):
             return None
-        return Image.frombytes("RGB", (width, height), self._pixels[start : start + 3 * width * height])
+        end = start + 3 * width * height
+        image = Image.frombytes("RGB", (width, height), self._pixels[start:end])
+        if exif_size:
+            image.info["exif"] = bytes(self._pixels[end : end + exif_size])
+        return image
 
     def put(self, index: int, path: str, image: Image.Image) -> None:
         if not 0 <= index < self._length:
             return
-        size, key = 3 * image.width * image.height, hash(path)
+        exif = image.info.get("exif", b"")
+        size, key = 3 * image.width * image.height + len(exif), hash(path)
         with self._lock:
             start = int(self._used[0])
             known = self._table[index, _WIDTH] and self._table[index, _PATH] == key
             if known or start + size > len(self._pixels):
                 return
             self._used[0] = start + size
-        self._pixels[start : start + size] = image.tobytes()
+        end = start + size - len(exif)
+        self._pixels[start:end] = image.tobytes()
+        self._pixels[end : end + len(exif)] = exif
         with self._lock:  # only now, with its pixels in place, can others find it
-            self._table[index] = start, image.width, image.height, key
+            self._table[index] = start, image.width, image.height, len(exif), key

@@ -7,6 +7,7 @@ longer than to transform the images in them.
 import itertools
 import math
 import mmap
+import os
 import weakref
 from collections.abc import Callable
 
@@ -35,7 +36,8 @@ class SharedCollate:
 
     Every worker has ``slots`` parts of a block of anonymous shared memory, and stacks the tensors of its items into a
     free one. In the main process the stacked tensor lies in the same memory; when the last reference to it is gone, its
-    slot is free again. Where no slot is free or large enough, the tensor goes torch's way.
+    slot is free again. Where no slot is free or large enough, the tensor goes torch's way. A process that the caller
+    forks shares that memory too: it has to copy what the main process will let go.
 
     Args:
         workers: number of worker processes.
@@ -59,7 +61,8 @@ class SharedCollate:
         first = tensors[0]
         shape = (len(tensors), *first.shape)
         slot = self._free_slot(math.prod(shape) * first.element_size())
-        if slot is None or first.device.type != "cpu" or first.layout != torch.strided:
+        plain = type(first) is Tensor and first.device.type == "cpu" and first.layout == torch.strided
+        if slot is None or not plain:
             return default_collate_fn_map[Tensor](tensors, collate_fn_map=collate_fn_map)
         torch.stack(tensors, out=self._tensor(slot, shape, first.dtype)[0])
         self._taken[slot] = True
@@ -79,8 +82,13 @@ class SharedCollate:
 
     def receive(self, slot: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         tensor, memory = self._tensor(slot, shape, dtype)
-        weakref.finalize(memory, self._taken.__setitem__, slot, False).atexit = False
+        weakref.finalize(memory, _release, self._taken, slot, os.getpid()).atexit = False
         return tensor
+
+
+def _release(taken: np.ndarray, slot: int, owner: int) -> None:
+    if os.getpid() == owner:  # a process forked since has dropped but its own reference
+        taken[slot] = False
 
 
 def _receive(key: int, *where) -> Tensor:

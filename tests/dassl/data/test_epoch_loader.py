@@ -1,5 +1,6 @@
 """Loaders with worker processes: random numbers, what workers share, and how they end."""
 
+import contextlib
 import copy
 import itertools
 import multiprocessing
@@ -50,6 +51,10 @@ def assert_equal(first, second):
     for (indices, images), (other_indices, other_images) in zip(first[0], second[0], strict=True):
         assert indices == other_indices and torch.equal(images, other_images)
     assert first[1:] == second[1:]  # the generators of the main process are in the same state, too
+
+
+class _Tensor(torch.Tensor):
+    """Somebody's subclass."""
 
 
 class DrawingWrapper(DatasetWrapper):
@@ -182,6 +187,21 @@ def test_batches_kept_by_the_caller_are_not_overwritten(loader):
         assert all((view == images[1:].numpy()).all() for view, images in zip(views, copies, strict=True))
 
 
+def test_a_batch_that_a_forked_process_drops_is_not_overwritten(loader):
+    built = loader(1)
+    batches = iter(built)
+    held = [next(batches)["img"]]
+    kept = held[0].clone()
+    child = os.fork()
+    if child == 0:
+        held.clear()
+        os._exit(0)
+    os.waitpid(child, 0)
+    list(batches)
+    list(built)
+    assert torch.equal(held[0], kept)
+
+
 def test_batches_of_every_form_are_those_of_torchs_collate_function(cfg):
     cfg.DATALOADER.K_TRANSFORMS = 2
     cfg.DATALOADER.RETURN_IMG0 = True
@@ -191,7 +211,8 @@ def test_batches_of_every_form_are_those_of_torchs_collate_function(cfg):
         def __getitem__(self, index):
             more = {"float": index / 3, "flag": index > 2, "array": np.arange(3) + index, "pair": (index, "x")}
             large = torch.full((3, 40, 40), index)  # no slot is as large
-            return {**super().__getitem__(index), **more, "large": large, "empty": torch.zeros(0)}
+            sub = torch.ones(2).as_subclass(_Tensor)
+            return {**super().__getitem__(index), **more, "large": large, "empty": torch.zeros(0), "sub": sub}
 
     manager = DataManager(cfg, dataset_wrapper=Wrapper)
     for train in (True, False):
@@ -204,6 +225,7 @@ def test_batches_of_every_form_are_those_of_torchs_collate_function(cfg):
         for key in set(found) - ({"img"} if train else set()):
             if torch.is_tensor(expected[key]):
                 assert found[key].dtype == expected[key].dtype and torch.equal(found[key], expected[key])
+                assert train or type(found[key]) is type(expected[key])
             elif key == "pair":
                 assert torch.equal(found[key][0], expected[key][0]) and found[key][1] == expected[key][1]
         batch = next(iter(ours))
@@ -245,6 +267,48 @@ def test_changes_of_the_dataset_reach_the_workers(loader):
     built.dataset.data_source[0] = Datum(built.dataset.data_source[1].impath, label=77)
     assert 77 in torch.cat([batch["label"] for batch in built])
     assert len(multiprocessing.active_children()) == 1
+
+
+def test_an_iterator_at_its_end_takes_nothing_from_the_next_epoch(loader):
+    built = loader(1)
+    first = iter(built)
+    list(first)
+    second = iter(built)
+    assert next(first, None) is None
+    assert len(list(second)) == len(second) == 5
+
+
+def test_items_of_a_wrapper_may_lie_in_an_array(loader):
+    class Wrapper(DatasetWrapper):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            self.data_source = np.array(self.data_source, dtype=object)
+
+    assert_equal(epoch(loader(1, dataset_wrapper=Wrapper), 1), epoch(loader(1), 1))
+
+
+def test_after_the_death_of_a_worker_or_an_interruption_there_are_new_ones(loader):
+    def raise_interrupt(*_):
+        raise KeyboardInterrupt
+
+    built = loader(2)
+    expected = epoch(built, 1)
+    with contextlib.suppress(RuntimeError):  # torch's, if it is told before we are
+        worker = multiprocessing.active_children()[0]
+        worker.kill()
+        worker.join()
+    assert_equal(epoch(built, 1), expected)
+
+    built.dataset.transform = lambda image: time.sleep(1) or torch.zeros(1)
+    before = signal.signal(signal.SIGALRM, raise_interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            list(built)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert built._iterator is None
 
 
 def test_what_trainers_read_off_a_loader_is_there(loader):
@@ -292,10 +356,10 @@ from dassl.data.datasets import Datum
 data_manager.available_cores = lambda: 2
 cfg = get_cfg_default()
 cfg.DATALOADER.NUM_WORKERS = 2
-items = [Datum(sys.argv[1])] * 400
-slow = lambda image: time.sleep(0.05) or 0
+items = [Datum(sys.argv[1] + "/." * 1000 + sys.argv[2]) for _ in range(10000)]
+slow = lambda image: time.sleep(0.002) or 0
 training, test = (
-    build_data_loader(cfg, data_source=items, batch_size=2, tfm=slow, is_train=train) for train in (True, False)
+    build_data_loader(cfg, data_source=items, batch_size=50, tfm=slow, is_train=train) for train in (True, False)
 )
 batches = iter(training)
 next(batches)
@@ -305,10 +369,11 @@ for number, batch in enumerate(test):
 """
 
 
-def test_no_process_remains_after_an_interruption(root, data_root):
-    image = str(data_root / "squares" / "train" / "red_0.png")
+@pytest.mark.parametrize("kill", [False, True])
+def test_no_process_remains_after_an_interruption_or_a_kill(root, data_root, kill):
+    # batches of such long names fill the workers' queue: some of them wait for the main process as it is killed
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, image],
+        [sys.executable, "-c", INTERRUPTED, str(data_root), "/squares/train/red_0.png"],
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -318,10 +383,19 @@ def test_no_process_remains_after_an_interruption(root, data_root):
     )
     workers = [int(pid) for pid in process.stdout.readline().split()]
     assert len(workers) == 4
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to all of them
-    _, errors = process.communicate(timeout=30)
-    assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")
-    deadline = time.monotonic() + 10
+    if kill:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+    else:
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to all of them
+        _, errors = process.communicate(timeout=30)
+        assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")
+    deadline = time.monotonic() + 15
     while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+    left = [pid for pid in workers if os.path.exists(f"/proc/{pid}")]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left

@@ -32,6 +32,16 @@ def test_budget_is_kept_and_smaller_images_fill_what_is_left():
     assert len(cache) == 3
 
 
+def test_metadata_comes_along_and_counts():
+    cache = ImageCache(3, 1000)
+    image = picture(1)
+    image.info["exif"] = bytes(600)
+    cache.put(0, "a", image)
+    cache.put(1, "a", image)
+    assert cache.get(0, "a").info == image.info and cache.get(0, "a") == image
+    assert cache.get(1, "a") is None
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda cache: pickle.loads(pickle.dumps(cache))])
 def test_a_copy_is_empty_and_stays_so(duplicate):
     cache = ImageCache(3, 1000)
