@@ -19,7 +19,7 @@ import numpy as np
 from tabulate import tabulate
 
 from dassl.utils import read_json
-from user_error import UserError
+from user_error import UserError, print_error, shorten
 
 LEGEND = """\
 Accuracy in %: mean ± standard deviation over the seeds (ddof 0, as CoOp's parse_test_res.py); H: harmonic mean of the
@@ -298,10 +298,6 @@ def mean_over_datasets(
     return accuracy, None if None in errors else float(np.sqrt(np.sum(np.square(errors))) / len(errors))
 
 
-def shorten(names: Sequence[str], limit: int = 3) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
-
-
 def accuracy_table(protocol: str, title: str, runs: list[Run]) -> list[Table]:
     """All runs of few-shot or cross-dataset evaluation: one row per dataset, shots and method, then the averages."""
     runs = [run for run in runs if run.protocol == protocol]
@@ -431,8 +427,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args.run(args)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return print_error(error)
     return 0
 
 

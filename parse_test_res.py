@@ -16,6 +16,8 @@ import sys
 
 import numpy as np
 
+from user_error import print_error
+
 AFTER_TRAINING = "Finish training"  # what stands before the figures that count: not those of a validation on the way
 AFTER_TEST = "=> result"
 
@@ -78,11 +80,9 @@ def main(argv: list[str] | None = None) -> int:
         else:
             summarize(args.directory, args.keyword, signal, args.ci95)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return print_error(error)
     except OSError as error:
-        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
-        return 2
+        return print_error(f"{error.strerror}: {error.filename}")
     return 0
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from user_error import UserError, did_you_mean
+from user_error import UserError, did_you_mean, print_error
 
 # PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
 # at once.
@@ -361,12 +361,6 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     return str(error) if isinstance(error, UserError) else None
-
-
-def print_error(message: object) -> int:
-    """Print the one line of a user's mistake; returns its exit code."""
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import train
 from benchmark import harmonic_mean
-from user_error import UserError
+from user_error import UserError, print_error
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -142,4 +142,4 @@ if __name__ == "__main__":
         message = train.user_message(error)
         if message is None:
             raise
-        sys.exit(train.print_error(message))
+        sys.exit(print_error(message))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -27,3 +28,14 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     by_lower_case = {str(choice).lower(): choice for choice in choices}
     near = difflib.get_close_matches(str(name).lower(), by_lower_case, n=1)
     return f' (did you mean "{by_lower_case[near[0]]}"?)' if near else ""
+
+
+def shorten(names: Sequence[str], limit: int = 3) -> str:
+    """The first ``limit`` of ``names``, and "..." where there are more."""
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+def print_error(message: object) -> int:
+    """Print the one line of a user's mistake; returns its exit code."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2

@@ -22,7 +22,7 @@ from itertools import chain
 
 from dassl.data.datasets import Datum
 from dassl.utils import write_json
-from user_error import UserError, did_you_mean
+from user_error import UserError, did_you_mean, shorten
 
 from .annotations import read_json
 
@@ -101,8 +101,7 @@ def require_images(items: Iterable[Datum], listed_in: str) -> None:
 
 def listing(missing: list[str]) -> str:
     """Return "lists ... image(s) that are missing: ..." with the first three of the paths."""
-    more = ", ..." if len(missing) > 3 else ""
-    return f"lists {len(missing)} image(s) that are missing: {', '.join(missing[:3])}{more}"
+    return f"lists {len(missing)} image(s) that are missing: {shorten(missing)}"
 
 
 # Split files -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import os
 import sys
 
 from dassl.utils import progress_bar
-from user_error import UserError
+from user_error import UserError, print_error
 
 from .inspection import SAMPLE, inspect, published_names, resolve
 from .report import render
@@ -38,8 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         configs = dict(resolve(name, args.root) for name in args.names or published_names())
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return print_error(error)
     try:
         with progress_bar(configs.items(), unit=" data sets") as bar:
             inspections = [inspect(name, cfg, args.all) for name, cfg in bar]

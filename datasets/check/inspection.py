@@ -21,7 +21,7 @@ from datasets.generated_dataset import GeneratedDataset
 from datasets.prepare.sources import SOURCES
 from datasets.split_dataset import SplitDataset
 from datasets.splits import PARTS, Split, by_label, split_classes, split_hash
-from user_error import UserError, did_you_mean
+from user_error import UserError, did_you_mean, shorten
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 SAMPLE = 200  # images looked at unless all are
@@ -75,18 +75,22 @@ def published_names() -> list[str]:
     return [name for name, of in known_names().items() if getattr(DATASET_REGISTRY.get(of), "published", None)]
 
 
+@cache
+def aliases() -> dict[str, str]:
+    """Return {name in configs/datasets or in the registry, in lower case: name in configs/datasets}."""
+    return {alias.lower(): file for file, dataset in known_names().items() for alias in (dataset, file)}
+
+
 def canonical_name(name: str) -> str:
     """Return the name in configs/datasets of a data set that is named as there or as in the registry, in any case.
 
     Raises:
         UserError: there is none.
     """
-    names = known_names()
-    aliases = {alias.lower(): file for file, dataset in names.items() for alias in (dataset, file)}
-    if name.lower() not in aliases:
-        near = did_you_mean(name, aliases)
-        raise UserError(f'"{name}" is neither a data set nor a path{near}; there are {", ".join(names)}')
-    return aliases[name.lower()]
+    if name.lower() not in aliases():
+        near = did_you_mean(name, aliases())
+        raise UserError(f'"{name}" is neither a data set nor a path{near}; there are {", ".join(known_names())}')
+    return aliases()[name.lower()]
 
 
 def resolve(name: str, root: str):
@@ -104,7 +108,7 @@ def resolve(name: str, root: str):
     cfg.DATASET.ROOT = root
     places = (os.path.expanduser(name), os.path.join(os.path.expanduser(root), name))
     path = next(filter(os.path.exists, places), None)
-    if path and not _is_data_set(name):
+    if path and name.lower() not in aliases():
         key, cfg.DATASET.NAME = ("DIR", "ImageFolder") if os.path.isdir(path) else ("LIST", "ImageList")
         cfg.DATASET[key] = os.path.abspath(path)
     else:
@@ -161,10 +165,6 @@ def located(cfg) -> SplitDataset:
     if not issubclass(dataset, SplitDataset):
         raise UserError(f"{cfg.DATASET.NAME} is a data set of another kind than those here: only train.py can read it")
     return dataset.located(cfg)
-
-
-def _is_data_set(name: str) -> bool:
-    return name.lower() in {alias.lower() for names in known_names().items() for alias in names}
 
 
 def _counts(split: Split, only_tested: bool) -> dict[str, int]:
@@ -233,11 +233,10 @@ def _look_at_images(found: Inspection, split: Iterable[list[Datum]], every_image
         found.unreadable = [path for path, readable in zip(looked_at, results, strict=True) if not readable]
     if found.unreadable:
         found.state = UNUSABLE
-        more = ", ..." if len(found.unreadable) > 3 else ""
         others = "" if every_image else " (--all looks at all)"
         found.problems.append(
             f"{len(found.unreadable):,} of {found.looked_at:,} images cannot be read{others}: "
-            f"{', '.join(found.unreadable[:3])}{more}: get them again"
+            f"{shorten(found.unreadable)}: get them again"
         )
 
 

@@ -18,7 +18,7 @@ import sys
 
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
-from user_error import UserError
+from user_error import UserError, print_error
 
 from .layout import lay_out
 from .sources import SOURCES
@@ -59,14 +59,13 @@ def main(argv: list[str] | None = None) -> int:
             if name not in SOURCES:
                 raise UserError(f'"{name}" needs no preparation: choose {", ".join(SOURCES)}')
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return print_error(error)
     failed = False
     for name in names:
         try:
             failed |= not prepare(name, args.root, args.keep_archives)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print_error(error)
             failed = True
         except KeyboardInterrupt:
             print("stopped: the same command goes on from here", file=sys.stderr)

@@ -26,21 +26,26 @@ class Archive:
         name: of the file.
         digest: "sha256:<hex>" or "md5:<hex>".
         size: bytes.
-        gives: what has to be in the data set's folder for the archive to count as laid out.
         url: "" if it is no longer served.
         folder: the folder in the archive whose content is taken; "" for all.
         to: the folder in the data set's folder where that content goes; "" for that folder itself.
         inner: an archive in the archive, which is the one to unpack.
+        parts: what of the content counts, where it goes to the data set's folder itself.
     """
 
     name: str
     digest: str
     size: int
-    gives: tuple[str, ...]
     url: str = ""
     folder: str = ""
     to: str = ""
     inner: str = ""
+    parts: tuple[str, ...] = ()
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What has to be in the data set's folder for the archive to count as laid out."""
+        return self.parts or (self.to or self.name,)
 
     @property
     def is_packed(self) -> bool:
@@ -142,7 +147,6 @@ SOURCES = {
                 inner="caltech-101/101_ObjectCategories.tar.gz",
                 folder="101_ObjectCategories",
                 to="101_ObjectCategories",
-                gives=("101_ObjectCategories",),
             ),
         ),
         by_hand={"split_zhou_Caltech101.json": _drive("1hyarUivQE36mY6jSomru6Fjd-JzwcCzN")},
@@ -156,7 +160,6 @@ SOURCES = {
                 url=f"{_OXFORD}/pets/data/images.tar.gz",
                 folder="images",
                 to="images",
-                gives=("images",),
             ),
             Archive(
                 name="annotations.tar.gz",
@@ -165,7 +168,6 @@ SOURCES = {
                 url=f"{_OXFORD}/pets/data/annotations.tar.gz",
                 folder="annotations",
                 to="annotations",
-                gives=("annotations",),
             ),
         ),
         by_hand={"split_zhou_OxfordPets.json": _drive("1501r8Ber4nNKvmlFVQZ8SeUHTcdTTEqs")},
@@ -178,7 +180,6 @@ SOURCES = {
                 size=979_269_282,
                 folder="cars_train",
                 to="cars_train",
-                gives=("cars_train",),
             ),
             Archive(
                 name="cars_test.tgz",
@@ -186,7 +187,6 @@ SOURCES = {
                 size=977_350_468,
                 folder="cars_test",
                 to="cars_test",
-                gives=("cars_test",),
             ),
             Archive(
                 name="car_devkit.tgz",
@@ -194,13 +194,11 @@ SOURCES = {
                 size=330_960,
                 folder="devkit",
                 to="devkit",
-                gives=("devkit",),
             ),
             Archive(
                 name="cars_test_annos_withlabels.mat",
                 digest="sha256:790f75be8ea34eeded134cc559332baf23e30e91367e9ddca97d26ed9b895f05",
                 size=185_758,
-                gives=("cars_test_annos_withlabels.mat",),
             ),
         ),
         by_hand={"split_zhou_StanfordCars.json": _drive("1ObCFbaAgVu0I-k_Au-gIUcefirdAuizT")},
@@ -215,14 +213,12 @@ SOURCES = {
                 url=f"{_OXFORD}/flowers/102/102flowers.tgz",
                 folder="jpg",
                 to="jpg",
-                gives=("jpg",),
             ),
             Archive(
                 name="imagelabels.mat",
                 digest="sha256:4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
                 size=502,
                 url=f"{_OXFORD}/flowers/102/imagelabels.mat",
-                gives=("imagelabels.mat",),
             ),
         ),
         by_hand={
@@ -238,7 +234,7 @@ SOURCES = {
                 size=4_996_278_331,
                 url="https://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
                 folder="food-101",
-                gives=("images",),
+                parts=("images",),
             ),
         ),
         by_hand={"split_zhou_Food101.json": _drive("1QK0tGi096I0Ba6kggatX1ee6dJFIcEJl")},
@@ -251,7 +247,7 @@ SOURCES = {
                 size=2_753_340_328,
                 url=f"{_OXFORD}/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",
                 folder="fgvc-aircraft-2013b/data",
-                gives=("images", "variants.txt", *(f"images_variant_{part}.txt" for part in ("train", "val", "test"))),
+                parts=("images", "variants.txt", *(f"images_variant_{part}.txt" for part in ("train", "val", "test"))),
             ),
         ),
     ),
@@ -264,14 +260,13 @@ SOURCES = {
                 url=f"{_SUN}/SUN397.tar.gz",
                 folder="SUN397",
                 to="SUN397",
-                gives=("SUN397",),
             ),
             Archive(
                 name="Partitions.zip",
                 digest="sha256:e3311ea5f812d4cc6faef194688343d1111f6cd6f70f2c62f393c2b8d6ba1ec9",
                 size=18_293_705,
                 url=f"{_SUN}/download/Partitions.zip",
-                gives=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
+                parts=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
             ),
         ),
         by_hand={"split_zhou_SUN397.json": _drive("1y2RD81BYuiyvebdN-JymPfyWYcd8_MUq")},
@@ -284,7 +279,7 @@ SOURCES = {
                 size=625_239_812,
                 url=f"{_OXFORD}/dtd/download/dtd-r1.0.1.tar.gz",
                 folder="dtd",
-                gives=("images",),
+                parts=("images",),
             ),
         ),
         by_hand={"split_zhou_DescribableTextures.json": _drive("1u3_QfB467jqHgNXC00UIzbLZRQCg2S7x")},
@@ -299,7 +294,6 @@ SOURCES = {
                 "c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip",
                 folder="2750",
                 to="2750",
-                gives=("2750",),
             ),
         ),
         by_hand={"split_zhou_EuroSAT.json": _drive("1Ip7yaCWFi0eaOFUGga0lUdVi_DDQth1o")},
@@ -320,7 +314,6 @@ SOURCES = {
                 "imagenetv2-matched-frequency.tar.gz",
                 folder="imagenetv2-matched-frequency-format-val",
                 to="imagenetv2-matched-frequency-format-val",
-                gives=("imagenetv2-matched-frequency-format-val",),
             ),
         ),
         by_hand=_CLASSNAMES,
@@ -334,7 +327,6 @@ SOURCES = {
                 url="https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/ImageNet-Sketch.zip",
                 folder="sketch",
                 to="images",
-                gives=("images",),
             ),
         ),
         by_hand=_CLASSNAMES,
@@ -348,7 +340,6 @@ SOURCES = {
                 url="https://people.eecs.berkeley.edu/~hendrycks/imagenet-a.tar",
                 folder="imagenet-a",
                 to="imagenet-a",
-                gives=("imagenet-a",),
             ),
         ),
         by_hand=_CLASSNAMES,
@@ -362,7 +353,6 @@ SOURCES = {
                 url="https://people.eecs.berkeley.edu/~hendrycks/imagenet-r.tar",
                 folder="imagenet-r",
                 to="imagenet-r",
-                gives=("imagenet-r",),
             ),
         ),
         by_hand=_CLASSNAMES,
