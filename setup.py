@@ -37,7 +37,7 @@ setup(
         "tabulate>=0.9",
         "tqdm>=4.65",
         "filelock>=3.12",
-        "open_clip_torch>=2.26",
+        "open_clip_torch>=2.32",
         "regex",
         "safetensors>=0.4",
     ],

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clip.prompts import Prompts
+from clip.prompts import UNCHANGED, Prompts, at_layer
 
 if TYPE_CHECKING:
     from clip.model import CLIP
@@ -36,7 +36,8 @@ class ClassText(nn.Module):
         position: where the class name stands relative to the context (CoOp's CLASS_TOKEN_POSITION):
             "end", "middle" (context halves around it) or "front".
         name_lengths: tokens of each class name; needed for "middle" and "front".
-        class_specific: whether each class has its own context, which then cannot be part of the shared prefix.
+        class_specific: whether each class has its own context, at the input or in a deeper layer, which then cannot be
+            part of the shared prefix.
 
     Raises:
         ValueError: unknown ``position``.
@@ -79,6 +80,7 @@ class ClassText(nn.Module):
         self.n_classes = len(written)
         self.prefix_length = p
         self.longest = int(lengths.max())
+        self.context_in_prefix = bool((own >= 0).all())  # all of it, where there is any
         buffers = {
             "prefix": torch.tensor(written[0][:p]),
             "own": own,
@@ -107,7 +109,7 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts) -> Tensor:
         ValueError: ``prompts`` does not fit the layout of ``text``.
     """
     dtype = clip.dtype
-    context, deep = _check(text, prompts)
+    context = _check(text, prompts)
     if context is not None:
         context = context.to(dtype)
     positions = clip.positional_embedding.to(dtype)
@@ -117,25 +119,28 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts) -> Tensor:
     blocks = clip.transformer.resblocks
     for i, block in enumerate(blocks):
         is_last = i == len(blocks) - 1
-        if 1 <= i <= len(deep):
-            fresh = deep[i - 1].to(dtype).expand(len(prefix), -1, -1)
-            prefix = torch.cat([prefix[:, :1], fresh, prefix[:, 1 + text.n_ctx :]], dim=1)
-        query, key, value = block.query_key_value(prefix)  # each (P, h, p, d/h)
-        attended = _attend(text, block.query_key_value(own), key, value)  # (P, S, d)
+        layer = at_layer(prompts.text_layers, i, UNCHANGED)
+        fresh = at_layer(prompts.text_deep, i - 1)
+        if fresh is not None:  # (n, d) or (C or 1, n, d)
+            prefix = _replace_context(prefix, text.prefix, fresh.to(dtype), None)
+            if not text.context_in_prefix:
+                own = _replace_context(own, text.own, fresh.to(dtype), text.class_of)
+        query, key, value = block.query_key_value(prefix, layer)  # each (P, h, p, d/h)
+        attended = _attend(text, block.query_key_value(own, layer), key, value)  # (P, S, d)
         if is_last:  # from here on only the features' own tokens matter
             own, attended = own[:, text.eot], attended[:, text.eot]  # (P, C, d)
         else:
             within = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-            prefix = block.residual(prefix, within.transpose(1, 2).flatten(2))
-        own = block.residual(own, attended)
+            prefix = block.residual(prefix, within.transpose(1, 2).flatten(2), layer)
+        own = block.residual(own, attended, layer)
 
     features = clip.ln_final(own) @ clip.text_projection  # (P, C, e)
     return features if context is not None and prompts.text.dim() == 4 else features[0]
 
 
-def _check(text: ClassText, prompts: Prompts) -> tuple[Tensor | None, Tensor | tuple]:
-    """Context as (P, C or 1, n, d) and deep prompts, after comparing them with the layout of the tokens."""
-    context, deep = prompts.text, prompts.text_deep
+def _check(text: ClassText, prompts: Prompts) -> Tensor | None:
+    """Context as (P, C or 1, n, d), after comparing it and the deep prompts with the layout of the tokens."""
+    context = prompts.text
     given = 0 if context is None else context.shape[-2]
     if given != text.n_ctx:
         raise ValueError(f"{given} context vectors were given for prompts with room for {text.n_ctx}")
@@ -145,23 +150,40 @@ def _check(text: ClassText, prompts: Prompts) -> tuple[Tensor | None, Tensor | t
             raise ValueError(f"{context.shape[1]} contexts were given for {text.n_classes} classes")
         if context.shape[1] > 1 and not text.class_specific:
             raise ValueError("a context per class needs ClassText(class_specific=True)")
-    if deep is None:
-        return context, ()
-    if text.prefix_length < 1 + text.n_ctx or deep.shape[-2] != text.n_ctx:
-        raise ValueError("deep text prompts need a shared context of the same length before the class name")
-    return context, deep
+    for fresh in prompts.text_deep if prompts.text_deep is not None else ():
+        if fresh is None:
+            continue
+        if fresh.shape[-2] != text.n_ctx:
+            raise ValueError(f"{fresh.shape[-2]} deep prompts were given for a context of {text.n_ctx} vectors")
+        if fresh.dim() > 2 and fresh.shape[0] not in (1, text.n_classes):
+            raise ValueError(f"deep prompts of {fresh.shape[0]} classes were given for {text.n_classes} classes")
+        if fresh.dim() > 2 and fresh.shape[0] > 1 and not text.class_specific:
+            raise ValueError("deep prompts per class need ClassText(class_specific=True)")
+    return context
 
 
 def _embed(clip: CLIP, entries: Tensor, context: Tensor | None, class_of: Tensor | None) -> Tensor:
     """Embeddings (P, k, d) of k entries, each a token id or -1 - slot of a context vector."""
-    is_token = entries >= 0
     embedded = clip.token_embedding(entries.clamp(min=0)).to(clip.dtype)[None]  # (1, k, d)
     if context is None:
         return embedded
+    return torch.where(entries[:, None] >= 0, embedded, _slots(entries, context, class_of))
+
+
+def _replace_context(x: Tensor, entries: Tensor, fresh: Tensor, class_of: Tensor | None) -> Tensor:
+    """x (P, k, d) with the vectors of ``fresh`` where its k entries are slots of the context."""
+    return torch.where(entries[:, None] < 0, _slots(entries, fresh, class_of), x)
+
+
+def _slots(entries: Tensor, context: Tensor, class_of: Tensor | None) -> Tensor:
+    """The context vectors (..., k, d) that k entries -1 - slot stand for, of a context (..., C or 1, n, d) or (n, d).
+
+    What is given for entries that are token ids is not to be used.
+    """
+    context = context if context.dim() > 2 else context[None]
     slots = (-1 - entries).clamp(min=0)
-    per_class = context.shape[1] > 1 and class_of is not None
-    chosen = context[:, class_of, slots] if per_class else context[:, 0, slots]  # (P, k, d)
-    return torch.where(is_token[:, None], embedded, chosen)
+    per_class = context.shape[-3] > 1 and class_of is not None
+    return context[..., class_of, slots, :] if per_class else context[..., 0, slots, :]
 
 
 def _attend(text: ClassText, own: tuple[Tensor, Tensor, Tensor], prefix_key: Tensor, prefix_value: Tensor) -> Tensor:

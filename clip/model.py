@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from clip.class_text import ClassText, encode_class_text
 from clip.linear import Linear, linear
-from clip.prompts import Prompts
+from clip.prompts import UNCHANGED, Layer, Prompts, at_layer
 
-HEAD_WIDTH = 64  # every published CLIP has attention heads of this width
+HEAD_WIDTH = 64  # of the attention heads of OpenAI's models; `CLIP` takes other numbers of heads
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -44,14 +44,14 @@ class QuickGELU(nn.Module):
 class ResidualAttentionBlock(nn.Module):
     """Pre-norm transformer layer. ``forward`` takes OpenAI's (L, B, d) order; everything inside is batch first."""
 
-    def __init__(self, d_model: int, n_head: int, causal: bool = False):
+    def __init__(self, d_model: int, n_head: int, causal: bool = False, activation: type[nn.Module] = QuickGELU):
         super().__init__()
         self.attn = nn.MultiheadAttention(d_model, n_head)
         self.ln_1 = LayerNorm(d_model)
         self.mlp = nn.Sequential(
             OrderedDict(
                 c_fc=Linear(d_model, 4 * d_model),
-                gelu=QuickGELU(),
+                gelu=activation(),
                 c_proj=Linear(4 * d_model, d_model),
             )
         )
@@ -62,42 +62,53 @@ class ResidualAttentionBlock(nn.Module):
         """(L, B, d) -> (L, B, d)."""
         return self.encode(x.transpose(0, 1)).transpose(0, 1)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, layer: Layer = UNCHANGED) -> Tensor:
         """(B, L, d) -> (B, L, d)."""
-        query, key, value = self.query_key_value(x)  # each (B, h, L, d/h)
+        query, key, value = self.query_key_value(x, layer)  # each (B, h, L, d/h)
         attended = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
-        return self.residual(x, attended.transpose(1, 2).flatten(2))
+        return self.residual(x, attended.transpose(1, 2).flatten(2), layer)
 
-    def encode_leading(self, x: Tensor, wanted: int) -> Tensor:
+    def encode_leading(self, x: Tensor, wanted: int, layer: Layer = UNCHANGED) -> Tensor:
         """The first ``wanted`` positions of `encode` without computing the others: (B, L, d) -> (B, wanted, d)."""
         normed = self.ln_1(x)
         weight, bias, width = self.attn.in_proj_weight, self.attn.in_proj_bias, x.shape[-1]
         query = linear(normed[:, :wanted], weight[:width], bias[:width])  # (B, wanted, d)
-        key, value = linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)  # each (B, L, d)
-        heads = (split_heads(part, self.attn.num_heads) for part in (query, key, value))
+        key_value = linear(normed, weight[width:], bias[width:])  # (B, L, 2d)
+        if layer.qkv is not None:
+            added = layer.qkv(normed).to(query.dtype)  # (B, L, 3d)
+            query, key_value = query + added[:, :wanted, :width], key_value + added[..., width:]
+        heads = (split_heads(part, self.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
         attended = F.scaled_dot_product_attention(*heads)  # (B, h, wanted, d/h)
-        return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2))
+        return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2), layer)
 
-    def query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def query_key_value(self, x: Tensor, layer: Layer = UNCHANGED) -> tuple[Tensor, Tensor, Tensor]:
         """(B, L, d) -> three tensors (B, h, L, d/h)."""
-        qkv = linear(self.ln_1(x), self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, L, 3d)
+        normed = self.ln_1(x)
+        qkv = linear(normed, self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, L, 3d)
+        if layer.qkv is not None:
+            qkv = qkv + layer.qkv(normed).to(qkv.dtype)
         qkv = qkv.unflatten(-1, (3, self.attn.num_heads, -1))  # (B, L, 3, h, d/h)
         return qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def residual(self, x: Tensor, attended: Tensor) -> Tensor:
+    def residual(self, x: Tensor, attended: Tensor, layer: Layer = UNCHANGED) -> Tensor:
         """Both residual branches, given the concatenated heads ``attended`` of x's own shape (B, L, d)."""
         x = x + linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias)
-        return x + self.mlp(self.ln_2(x))
+        normed = self.ln_2(x)
+        x = x + self.mlp(normed)
+        return x if layer.mlp is None else x + layer.mlp(normed).to(x.dtype)
 
 
 class Transformer(nn.Module):
     """A stack of residual attention blocks; ``forward`` takes OpenAI's (L, B, d) order."""
 
-    def __init__(self, width: int, layers: int, heads: int, causal: bool = False):
+    def __init__(
+        self, width: int, layers: int, heads: int, causal: bool = False, activation: type[nn.Module] = QuickGELU
+    ):
         super().__init__()
         self.width = width
         self.layers = layers
-        self.resblocks = nn.Sequential(*[ResidualAttentionBlock(width, heads, causal) for _ in range(layers)])
+        blocks = [ResidualAttentionBlock(width, heads, causal, activation) for _ in range(layers)]
+        self.resblocks = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.resblocks(x)
@@ -106,7 +117,16 @@ class Transformer(nn.Module):
 class VisionTransformer(nn.Module):
     """ViT image encoder; the feature is the class token's."""
 
-    def __init__(self, input_resolution: int, patch_size: int, width: int, layers: int, heads: int, output_dim: int):
+    def __init__(
+        self,
+        input_resolution: int,
+        patch_size: int,
+        width: int,
+        layers: int,
+        heads: int,
+        output_dim: int,
+        activation: type[nn.Module] = QuickGELU,
+    ):
         super().__init__()
         self.input_resolution = input_resolution
         self.output_dim = output_dim
@@ -114,7 +134,7 @@ class VisionTransformer(nn.Module):
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.positional_embedding = nn.Parameter(torch.empty((input_resolution // patch_size) ** 2 + 1, width))
         self.ln_pre = LayerNorm(width)
-        self.transformer = Transformer(width, layers, heads)
+        self.transformer = Transformer(width, layers, heads, activation=activation)
         self.ln_post = LayerNorm(width)
         self.proj = nn.Parameter(torch.empty(width, output_dim))
 
@@ -123,29 +143,36 @@ class VisionTransformer(nn.Module):
 
         Args:
             images: (B, 3, input_resolution, input_resolution), normalised.
-            prompts: ``visual`` and ``visual_deep`` are used.
+            prompts: its visual parts are used.
 
         Returns:
             (B, output_dim), not normalised.
+
+        Raises:
+            ValueError: a layer has another number of deep prompts than of shallow ones.
         """
         prompts = prompts or Prompts()
+        given = 0 if prompts.visual is None else len(prompts.visual)
+        for fresh in prompts.visual_deep if prompts.visual_deep is not None else ():
+            if fresh is not None and len(fresh) != given:
+                raise ValueError(f"{len(fresh)} deep visual prompts were given to replace {given} shallow ones")
         x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d)
         x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)  # (B, 1 + patches, d)
         x = x + self.positional_embedding.to(x.dtype)
         if prompts.visual is not None:
             x = torch.cat([x, prompts.visual.to(x.dtype).expand(len(x), -1, -1)], dim=1)  # (B, 1 + patches + n, d)
         x = self.ln_pre(x)
-        deep = () if prompts.visual_deep is None else prompts.visual_deep.to(x.dtype)
         blocks = self.transformer.resblocks
         for i, block in enumerate(blocks):
+            layer = at_layer(prompts.visual_layers, i, UNCHANGED)
+            fresh = at_layer(prompts.visual_deep, i)  # (n, d)
             if i == len(blocks) - 1:
-                x = block.encode_leading(x, 1)  # only the class token is read
-            elif i < len(deep):  # the last n positions are about to be replaced
-                fresh = deep[i]
-                x = block.encode_leading(x, x.shape[1] - len(fresh))
-                x = torch.cat([x, fresh.expand(len(x), -1, -1)], dim=1)
+                x = block.encode_leading(x, 1, layer)  # only the class token is read
+            elif fresh is not None:  # the last n positions are about to be replaced
+                x = block.encode_leading(x, x.shape[1] - len(fresh), layer)
+                x = torch.cat([x, fresh.to(x.dtype).expand(len(x), -1, -1)], dim=1)
             else:
-                x = block.encode(x)
+                x = block.encode(x, layer)
         return self.ln_post(x[:, 0]) @ self.proj
 
 
@@ -232,7 +259,7 @@ class ModifiedResNet(nn.Module):
         Raises:
             ValueError: visual prompts were given; a ResNet has no token sequence to hold them.
         """
-        if prompts is not None and prompts.visual is not None:
+        if prompts is not None and (prompts.visual is not None or prompts.visual_layers):
             raise ValueError("visual prompts need a ViT image encoder; this backbone is a ResNet")
         x = images.to(self.conv1.weight.dtype)
         for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
@@ -243,7 +270,11 @@ class ModifiedResNet(nn.Module):
 
 
 class CLIP(nn.Module):
-    """Image and text encoder with a joint embedding. Parameters hold no values until a state dict is loaded."""
+    """Image and text encoder with a joint embedding. Parameters hold no values until a state dict is loaded.
+
+    ``vision_heads`` are those of the image encoder, or of a ResNet's attention pooling; by default each has
+    `HEAD_WIDTH` channels. ``activation`` stands in the transformers of both encoders.
+    """
 
     def __init__(
         self,
@@ -257,19 +288,21 @@ class CLIP(nn.Module):
         transformer_width: int,
         transformer_heads: int,
         transformer_layers: int,
+        vision_heads: int | None = None,
+        activation: type[nn.Module] = QuickGELU,
     ):
         super().__init__()
         self.context_length = context_length
         self.vocab_size = vocab_size
         if isinstance(vision_layers, tuple):
-            heads = vision_width * 32 // HEAD_WIDTH
+            heads = vision_heads or vision_width * 32 // HEAD_WIDTH
             self.visual = ModifiedResNet(vision_layers, embed_dim, heads, image_resolution, vision_width)
         else:
-            heads = max(1, vision_width // HEAD_WIDTH)
+            heads = vision_heads or max(1, vision_width // HEAD_WIDTH)
             self.visual = VisionTransformer(
-                image_resolution, vision_patch_size, vision_width, vision_layers, heads, embed_dim
+                image_resolution, vision_patch_size, vision_width, vision_layers, heads, embed_dim, activation
             )
-        self.transformer = Transformer(transformer_width, transformer_layers, transformer_heads, causal=True)
+        self.transformer = Transformer(transformer_width, transformer_layers, transformer_heads, True, activation)
         # from_pretrained skips the random initialisation, which costs most of a second on the meta device
         self.token_embedding = nn.Embedding.from_pretrained(torch.empty(vocab_size, transformer_width), freeze=False)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, transformer_width))
@@ -291,7 +324,7 @@ class CLIP(nn.Module):
 
         Args:
             text: (B, context_length) token ids, or the prepared token layout of all classes.
-            prompts: ``text`` and ``text_deep`` are used; they need a `ClassText` with room for them.
+            prompts: its text parts are used; context vectors need a `ClassText` with room for them.
 
         Returns:
             (B, e) or (C, e) features, not normalised; (B, C, e) where ``prompts.text`` differs per image.
@@ -310,6 +343,8 @@ class CLIP(nn.Module):
 
 def architecture(state_dict: dict[str, Tensor]) -> dict:
     """Constructor arguments of `CLIP`, read from the tensors of a checkpoint.
+
+    The activation and the number of heads leave no trace in tensors: they are taken to be those of OpenAI's models.
 
     Raises:
         KeyError: a tensor that every CLIP has is missing; its argument is the tensor's name.
@@ -362,11 +397,11 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
     model.apply(cast)
 
 
-def build_model(state_dict: dict[str, Tensor]) -> CLIP:
+def build_model(state_dict: dict[str, Tensor], arguments: dict | None = None) -> CLIP:
     """CLIP with the architecture, weights and precision of a checkpoint, in evaluation mode.
 
     A float16 checkpoint gives a model that computes in float16, a float32 one in float32; ``.float()`` makes any
-    of them float32.
+    of them float32. ``arguments`` are those of `CLIP`; default: its `architecture`.
 
     Raises:
         KeyError: ``state_dict`` is not a CLIP's (see `architecture`).
@@ -375,7 +410,7 @@ def build_model(state_dict: dict[str, Tensor]) -> CLIP:
     sizes = ("input_resolution", "context_length", "vocab_size")  # numbers that OpenAI's archives hold as tensors
     tensors = {key: value for key, value in state_dict.items() if key not in sizes}
     with torch.device("meta"):  # no memory and no random initialisation: every tensor comes from the checkpoint
-        model = CLIP(**architecture(tensors))
+        model = CLIP(**(arguments or architecture(tensors)))
         convert_weights(model, tensors["visual.conv1.weight"].dtype)
     for key, placeholder in model.state_dict().items():
         if key in tensors:

@@ -1,8 +1,9 @@
-"""One door to CLIP's weights: a local checkpoint, the one in this repository, or OpenAI's, fetched once and verified.
+"""One door to CLIP's weights: a local checkpoint, the one in this repository, OpenAI's or open_clip's, fetched once.
 
 Local files may be OpenAI's TorchScript archives, state dicts by `torch.save` (also wrapped as
 ``{"state_dict": ...}`` with names that begin with "module."), or .safetensors; float16 or float32. Names and shapes
-are OpenAI's. Weights trained with another activation than QuickGELU look the same in a file but give other features.
+are OpenAI's. Weights trained with another activation than QuickGELU, or other heads than OpenAI's, look the same in a
+file but give other features: a name of open_clip's registry beside the path tells which (`clip.open_clip_weights`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import pickle
 import textwrap
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from clip import open_clip_weights
 from clip.model import CLIP, build_model
 from user_error import UserError, did_you_mean
 from verified_download import alone, checksum
@@ -46,9 +48,12 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
     Raises:
         UserError: as `load_state_dict`, or the tensors are not those of a CLIP.
     """
+    model = open_clip_weights.find(name) if _is_open_clip(name) else None  # refused before it is fetched
     state_dict = load_state_dict(name, path, cache)
     try:
-        return build_model(state_dict)
+        if model is None:
+            return build_model(state_dict)
+        return build_model(open_clip_weights.fit(state_dict, model, path or name), model.arguments)
     except KeyError as error:
         reason = f"tensor {error.args[0]} is missing"
     except RuntimeError as error:  # a heading, then the names of all tensors that do not fit
@@ -62,7 +67,8 @@ def load_state_dict(name: str = "", path: str = "", cache: str | None = None) ->
     """Tensors of a checkpoint, on the CPU, as they are stored.
 
     Args:
-        name: a key of `MODELS` (MODEL.BACKBONE.NAME); not looked at where ``path`` is given.
+        name: MODEL.BACKBONE.NAME: a key of `MODELS`, not looked at where ``path`` is given; or a name of open_clip's
+            registry, "open_clip:<model>/<tag>", which beside a ``path`` tells what its tensors do not (no tag needed).
         path: a local checkpoint (MODEL.BACKBONE.PATH).
         cache: folder for downloads; default `cache_folder`.
 
@@ -97,12 +103,35 @@ def _find(name: str, path: str, cache: str | None) -> str:
         if not os.path.isfile(file):
             raise UserError(f"no checkpoint at {path}: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
         return file
+    if _is_open_clip(name):
+        return open_clip_weights.download(name, cache or cache_folder())
     if name not in MODELS:
         raise UserError(
             f'unknown MODEL.BACKBONE.NAME "{name}"{did_you_mean(name, MODELS)}: choose one of {", ".join(MODELS)}, '
-            "or set MODEL.BACKBONE.PATH to a checkpoint"
+            "an open_clip:<model>/<tag>, or set MODEL.BACKBONE.PATH to a checkpoint"
         )
     return download(MODELS[name], cache)
+
+
+def _is_open_clip(name: str) -> bool:
+    return name.startswith(open_clip_weights.PREFIX)
+
+
+def report_normalization(name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Print a line where a run does not normalise images as the checkpoint's training did, as far as that is known.
+
+    Args:
+        name: MODEL.BACKBONE.NAME.
+        mean: INPUT.PIXEL_MEAN, of each channel in 0..1.
+        std: INPUT.PIXEL_STD.
+    """
+    published = open_clip_weights.find(name).published if _is_open_clip(name) else {}
+    trained = (*published.get("mean", mean), *published.get("std", std))
+    if any(abs(ours - theirs) > 1e-4 for ours, theirs in zip((*mean, *std), trained, strict=False)):
+        print(
+            f"{name} was trained with images normalised otherwise: set INPUT.PIXEL_MEAN "
+            f'"{list(published["mean"])}" INPUT.PIXEL_STD "{list(published["std"])}"'
+        )
 
 
 def cache_folder() -> str:

@@ -180,6 +180,7 @@ def test_a_missing_checkpoint_says_what_to_correct(run, tmp_path):
         (["TRAINER.MUDPT.DEEP_PROMPT_DEPTH", "0"], ["TRAINER.MUDPT.DEEP_PROMPT_DEPTH is 0", "at least 1"]),
         (["TRAINER.MUDPT.N_CTXX", "4"], ["TRAINER.MUDPT.N_CTXX", "N_CTX"]),
         (["MODEL.BACKBONE.NAME", "ViT-B16"], ["ViT-B/16"]),
+        (["MODEL.BACKBONE.NAME", "open_clip:VIT-B-16/laion2b"], ['did you mean "ViT-B-16"']),
         (["MODEL.BACKBONE.PATH", "nowhere.pt"], ["nowhere.pt", "MODEL.BACKBONE.PATH"]),
         (["INPUT.SIZE", "(224, 224)"], ["INPUT.SIZE", "(32, 32)"]),
         (["TRAINER.MUDPT.N_CTX", "80"], ["context of 80 tokens", "N_CTX"]),

@@ -105,4 +105,4 @@ def context_from_words(words: str, n_ctx: int, clip_model: CLIP) -> nn.Parameter
 
 def embed(clip_model: CLIP, tokens: list[int]) -> Tensor:
     """(len(tokens), d_t) float32 token embeddings."""
-    return clip_model.token_embedding(torch.tensor(tokens, dtype=torch.long)).detach().float()
+    return clip_model.token_embedding.weight[tokens].detach().float()

@@ -8,13 +8,19 @@ Notation used for shapes: n prompts per layer, L deep layers, widths d_t (text) 
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
 from trainers.class_prompts import at_least_one, class_text, context_from_words, context_words, random_context
-from trainers.prompt_trainer import PromptTrainer, require_vit
+from trainers.clip_trainer import require_vit
+from trainers.consistency import consistency, frozen_ensemble
+from trainers.epoch_average import gaussian_weights
+from trainers.independent_prompts import IndependentPrompts, prompt_depth
+from trainers.prompt_trainer import PromptTrainer
 from user_error import UserError, did_you_mean
 
 INJECTIONS = ("transformer", "cross", "linear", "none")
@@ -29,9 +35,10 @@ class Injection(nn.Module):
     ``kind`` "transformer" is the paper's self-attention; with "cross" the receiving prompts are queries and residual
     and the sending ones keys and values; "linear" is the projection alone. With "cross" and two different widths the
     attention's input weights are three tensors (``attn.{q,k,v}_proj_weight``), because they cannot be one.
+    ``initial_scale`` multiplies the projection's random initial values; with 0 nothing is added before the first step.
     """
 
-    def __init__(self, kind: str, d_src: int, d_dst: int):
+    def __init__(self, kind: str, d_src: int, d_dst: int, initial_scale: float = 1.0):
         super().__init__()
         self.kind = kind
         width = d_dst if kind == "cross" else d_src
@@ -44,6 +51,9 @@ class Injection(nn.Module):
             self.fc2 = nn.Linear(4 * width, width)
             self.norm2 = nn.LayerNorm(width)
         self.proj = nn.Linear(width, d_dst)
+        with torch.no_grad():
+            for parameter in self.proj.parameters():
+                parameter *= initial_scale
 
     def forward(self, source: Tensor, receiver: Tensor) -> Tensor:
         """(L, n, d_src) and (L, n, d_dst) -> (L, n, d_dst)."""
@@ -55,7 +65,7 @@ class Injection(nn.Module):
         return self.proj(x)
 
 
-class PromptLearner(nn.Module):
+class PromptLearner(IndependentPrompts):
     """Learned: ``ctx`` (n, d_t), ``deep_ctx`` (L, n, d_t), ``visual_ctx`` (n, d_v), ``visual_deep_ctx`` (L, n, d_v)
     and one `Injection` per direction, shared by all deep layers.
 
@@ -64,23 +74,20 @@ class PromptLearner(nn.Module):
     """
 
     def __init__(self, node, class_names: list[str], clip_model):
-        super().__init__()
         visual = require_vit(clip_model, "MuDPT")
-        d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
         n = at_least_one(node.N_CTX, "TRAINER.MUDPT.N_CTX")
-        deep = prompt_depth(node, min(clip_model.transformer.layers, visual.transformer.layers)) - 1
+        layers = min(clip_model.transformer.layers, visual.transformer.layers)
+        depth = prompt_depth(node.DEEP_PROMPT_DEPTH, layers, "TRAINER.MUDPT.DEEP_PROMPT_DEPTH")
         injection = one_of(node, "INJECTION", INJECTIONS)
         direction = one_of(node, "DIRECTION", DIRECTIONS)
+        d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
 
         words = context_words(node)
-        self.ctx = context_from_words(words, n, clip_model) if words else random_context(n, d_t)
-        self.deep_ctx = random_context(deep, n, d_t)
-        self.visual_ctx = random_context(n, d_v)
-        self.visual_deep_ctx = random_context(deep, n, d_v)
-        fused = deep > 0 and injection != "none"
-        self.inject_t2v = Injection(injection, d_t, d_v) if fused and direction != "v2t" else None
-        self.inject_v2t = Injection(injection, d_v, d_t) if fused and direction != "t2v" else None
-        self.class_text = class_text(class_names, n_ctx=n)
+        ctx = context_from_words(words, n, clip_model) if words else random_context(n, d_t)
+        super().__init__("MuDPT", clip_model, class_text(class_names, n_ctx=n), ctx, depth, n, depth)
+        fused = depth > 1 and injection != "none"
+        self.inject_t2v = Injection(injection, d_t, d_v, node.INJECTION_INIT) if fused and direction != "v2t" else None
+        self.inject_v2t = Injection(injection, d_v, d_t, node.INJECTION_INIT) if fused and direction != "t2v" else None
 
     def forward(self) -> Prompts:
         text, visual = self.deep_ctx, self.visual_deep_ctx
@@ -97,14 +104,6 @@ def one_of(node, key: str, choices: tuple[str, ...]) -> str:
     return node[key]
 
 
-def prompt_depth(node, layers: int) -> int:
-    """DEEP_PROMPT_DEPTH, clamped to the encoders' layers with a printed notice."""
-    depth = at_least_one(node.DEEP_PROMPT_DEPTH, "TRAINER.MUDPT.DEEP_PROMPT_DEPTH")
-    if depth > layers:
-        print(f"TRAINER.MUDPT.DEEP_PROMPT_DEPTH {depth} is more than the encoders' {layers} layers: using {layers}")
-    return min(depth, layers)
-
-
 @TRAINER_REGISTRY.register()
 class MuDPT(PromptTrainer):
     config_node = "MUDPT"
@@ -115,7 +114,32 @@ class MuDPT(PromptTrainer):
         "INJECTION": "transformer",  # transformer, cross, linear or none
         "DIRECTION": "both",  # both, t2v or v2t
         "PREC": "fp16",  # fp32, fp16, bf16 or amp
+        # Not in the paper, measured in docs/mudpt_options.md:
+        "INJECTION_INIT": 1.0,  # factor of the initial values of the injections' projections
+        "TEXT_LOSS_WEIGHT": 0.0,  # of the distances to frozen CLIP: text features, image features, logits
+        "IMAGE_LOSS_WEIGHT": 0.0,
+        "LOGITS_LOSS_WEIGHT": 0.0,
+        "AVERAGE_MEAN": 0.0,  # of the Gaussian over epochs whose weights average the learned tensors
+        "AVERAGE_STD": 0.0,  # its deviation in epochs; 0: the last epoch's are taken
     }
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return PromptLearner(cfg.TRAINER.MUDPT, class_names, clip_model)
+        if any(self.consistency_weights):
+            self.frozen_text = frozen_ensemble(clip_model, class_names)
+        return PromptLearner(self.node, class_names, clip_model)
+
+    @property
+    def consistency_weights(self) -> tuple[float, float, float]:
+        """Of text features, image features and logits."""
+        return self.node.TEXT_LOSS_WEIGHT, self.node.IMAGE_LOSS_WEIGHT, self.node.LOGITS_LOSS_WEIGHT
+
+    def epoch_weights(self) -> list[float] | None:
+        mean, std = self.node.AVERAGE_MEAN, self.node.AVERAGE_STD
+        return gaussian_weights(self.max_epoch, mean, std, "TRAINER.MUDPT.AVERAGE") if std else None
+
+    def loss(self, images, labels):
+        if not any(self.consistency_weights):
+            return super().loss(images, labels)
+        outputs = self.model.outputs(images)
+        apart = consistency(self.model, images, outputs, self.frozen_text).weighted(*self.consistency_weights)
+        return F.cross_entropy(outputs.logits, labels) + apart, outputs.logits

@@ -10,16 +10,10 @@ from clip.model import convert_weights
 from dassl.engine import TRAINER_REGISTRY
 from tests.seeded_weights import seeded_images, seeded_state_dict
 from trainers import cocoop, coop, mudpt, prompt_trainer
+from trainers.checkpoints import check_fits, find_checkpoint
 from trainers.class_prompts import class_text, template_text
-from trainers.prompt_trainer import (
-    LEARNER,
-    PRECISIONS,
-    PromptedCLIP,
-    PromptTrainer,
-    check_fits,
-    find_checkpoint,
-    usable_precision,
-)
+from trainers.clip_trainer import LEARNER, PRECISIONS, usable_precision
+from trainers.prompt_trainer import PromptedCLIP, PromptTrainer
 from user_error import UserError
 
 NAMES = ["dog", "golden_retriever", "jeep"]
@@ -154,9 +148,9 @@ def test_automatic_mixed_precision_trains_float32_prompts(method, backbone):
         assert parameter.grad.dtype == torch.float32 and parameter.grad.isfinite().all()
 
 
-def trainer_with(learner):
+def trainer_with(learner, backbone):
     trainer = PromptTrainer.__new__(PromptTrainer)
-    trainer._models = {LEARNER: learner}
+    trainer.learner, trainer.clip_model = learner, backbone
     return trainer
 
 
@@ -170,7 +164,7 @@ def test_upstream_checkpoints_load_for_any_list_of_classes(module, backbone, tmp
     (tmp_path / LEARNER).mkdir()
     checkpoint = {"state_dict": {**saved, **buffers}, "epoch": 5, "optimizer": None, "val_result": None}
     torch.save(checkpoint, tmp_path / LEARNER / "model.pth.tar-5")
-    trainer = trainer_with(learner)
+    trainer = trainer_with(learner, backbone)
     trainer.load_model(str(tmp_path), epoch=5)
     assert trainer.loaded_epoch == 5
     for name, tensor in learner.state_dict().items():
@@ -180,14 +174,16 @@ def test_upstream_checkpoints_load_for_any_list_of_classes(module, backbone, tmp
 
 def test_the_best_model_is_found_first_then_the_last(tmp_path):
     with pytest.raises(UserError, match="train first"):
-        find_checkpoint(str(tmp_path), None)
-    (tmp_path / "checkpoint").write_text("model.pth.tar-7\n")
-    (tmp_path / "model.pth.tar-7").touch()
-    assert find_checkpoint(str(tmp_path), None).endswith("model.pth.tar-7")
-    (tmp_path / "model-best.pth.tar").touch()
-    assert find_checkpoint(str(tmp_path), None).endswith("model-best.pth.tar")
+        find_checkpoint(str(tmp_path), LEARNER, None)
+    folder = tmp_path / LEARNER
+    folder.mkdir()
+    (folder / "checkpoint").write_text("model.pth.tar-7\n")
+    (folder / "model.pth.tar-7").touch()
+    assert find_checkpoint(str(tmp_path), LEARNER, None).endswith("model.pth.tar-7")
+    (folder / "model-best.pth.tar").touch()
+    assert find_checkpoint(str(tmp_path), LEARNER, None).endswith("model-best.pth.tar")
     with pytest.raises(UserError, match="model.pth.tar-3"):
-        find_checkpoint(str(tmp_path), 3)
+        find_checkpoint(str(tmp_path), LEARNER, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""PromptSRC: logits, loss and gradients of its released code, and its averaging over epochs."""
+
+import pytest
+import torch
+
+from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
+from trainers.consistency import TEMPLATES, consistency
+from trainers.epoch_average import EpochAverage, gaussian_weights
+from trainers.imagenet_templates import IMAGENET_TEMPLATES
+from user_error import UserError
+
+GOLDEN = golden("promptsrc")
+NODE = ("N_CTX_TEXT", "N_CTX_VISION", "CTX_INIT", "PROMPT_DEPTH_TEXT", "PROMPT_DEPTH_VISION")
+WEIGHTS = ("TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT")
+
+
+def build(case):
+    return build_trainer(
+        "PromptSRC", GOLDEN["class_names"], **{key: case[key] for key in (*NODE, *WEIGHTS)}, GPA_MEAN=5.0
+    )
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"])
+def test_logits_losses_and_gradients_are_the_released_codes(case):
+    trainer = build(case)
+    fill(trainer.learner, seeded(case["learned"]))
+    images, labels = images_and_labels(GOLDEN)
+    loss, logits = trainer.loss(images, labels)
+    assert_close(logits, case["logits"])
+    assert_close(loss, case["loss"])
+    loss.backward()
+    assert_gradients(trainer.learner, case["grads"])
+
+    apart = consistency(trainer.model, images, trainer.model.outputs(images), trainer.frozen_text)
+    assert_close(apart.text * case["TEXT_LOSS_WEIGHT"], case["parts"]["text"])
+    assert_close(apart.image * case["IMAGE_LOSS_WEIGHT"], case["parts"]["image"])
+    assert_close(apart.logits, case["parts"]["logits"])
+
+
+def test_the_ensemble_has_the_released_codes_templates():
+    assert {IMAGENET_TEMPLATES.index(template) for template in TEMPLATES} == set(
+        GOLDEN["templates"]["indices_in_openai_templates"]
+    )
+
+
+@pytest.mark.parametrize("case", GOLDEN["gaussian_weights"], ids=lambda case: f"{case['MAX_EPOCH']}-{case['GPA_MEAN']}")
+def test_weights_of_epochs_are_the_released_codes(case):
+    weights = gaussian_weights(case["MAX_EPOCH"], case["GPA_MEAN"], case["GPA_STD"], "GPA")
+    assert weights == pytest.approx(case["weights"], rel=1e-6)
+
+
+def test_the_average_over_epochs_is_the_released_codes():
+    case = GOLDEN["averaging"]
+    trainer = build(GOLDEN["cases"][0] | {"PROMPT_DEPTH_TEXT": 2, "PROMPT_DEPTH_VISION": 2})
+    average = EpochAverage(gaussian_weights(case["MAX_EPOCH"], case["GPA_MEAN"], case["GPA_STD"], "GPA"))
+    for epoch, learned in enumerate(case["learned"]):
+        fill(trainer.learner, seeded(learned))
+        average.add(trainer.learner, epoch)
+    tensors = trainer.learner.state_dict()
+    names = {
+        "prompt_learner.ctx": tensors["ctx"],
+        "image_encoder.VPT": tensors["visual_ctx"],
+        "image_encoder.transformer.resblocks.1.VPT_shallow": tensors["visual_deep_ctx"][0],
+        "text_encoder.transformer.resblocks.1.VPT_shallow": tensors["deep_ctx"][0],
+    }
+    for name, wanted in case["averaged"].items():
+        assert_close(names[name].flatten()[wanted["indices"]], wanted["values"])
+
+
+def test_an_average_is_not_continued_with_other_weights():
+    average = EpochAverage([0.5, 0.5])
+    average.add(torch.nn.Linear(1, 1), 0)
+    state = average.state()
+    EpochAverage([0.5, 0.5]).load_state(state, torch.device("cpu"))
+    with pytest.raises(UserError, match="MAX_EPOCH"):
+        EpochAverage([0.2, 0.3, 0.5]).load_state(state, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("mean", "std", "message"), [(15.0, 0.0, "GPA_STD is 0"), (2000.0, 1.0, "no epoch of 1 to 5")])
+def test_a_gaussian_that_weighs_nothing_is_refused(mean, std, message):
+    with pytest.raises(UserError, match=message):
+        gaussian_weights(5, mean, std, "GPA")

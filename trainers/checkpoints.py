@@ -1,0 +1,96 @@
+"""Which checkpoint a folder offers, and what of it a method learned: ours and those of the released codes.
+
+CoOp-family codes save either their learner, with tensors of the class names, or the whole model: CLIP's own tensors
+under ``image_encoder.`` and ``text_encoder.``, prompts inside them as ``VPT`` and ``VPT_shallow``, and the learner's
+under ``prompt_learner.``.
+"""
+
+from __future__ import annotations
+
+import os.path as osp
+import re
+
+from torch import Tensor
+
+from clip.model import CLIP
+from user_error import UserError
+
+# Folders of whole-model checkpoints, looked into where there is no other; MaPLe's, and that of IVLP and PromptSRC.
+RELEASED_FOLDERS = ("MultiModalPromptLearner", "VLPromptLearner")
+# Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
+NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
+OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
+ROUNDING = 0.05  # of a tensor's largest value: released averages of float16 weights are off by up to a hundredth
+
+
+def find_checkpoint(directory: str, name: str, epoch: int | None) -> str:
+    """Path of the checkpoint of an epoch, or of the best, else the last one.
+
+    Args:
+        directory: output folder of a training run.
+        name: folder in it of the learner; `RELEASED_FOLDERS` are tried after it.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = next(
+        (path for path in (osp.join(directory, part) for part in (name, *RELEASED_FOLDERS)) if osp.isdir(path)),
+        osp.join(directory, name),
+    )
+    candidates = [f"model.pth.tar-{epoch}"] if epoch is not None else ["model-best.pth.tar"]
+    if epoch is None and osp.isfile(osp.join(folder, "checkpoint")):
+        with open(osp.join(folder, "checkpoint"), encoding="utf-8") as file:
+            candidates.append(osp.basename(file.readline().strip()))
+    for candidate in candidates:
+        if osp.isfile(osp.join(folder, candidate)):
+            return osp.join(folder, candidate)
+    raise UserError(f"no {' or '.join(candidates)} in {folder}: correct --model-dir or --load-epoch, or train first")
+
+
+def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> dict[str, Tensor]:
+    """What of a checkpoint was learned: without CLIP, without tensors of the class names, without the learner's prefix.
+
+    Raises:
+        UserError: the checkpoint holds a CLIP, and another one than this run's.
+    """
+    learned, frozen = {}, clip_model.state_dict()
+    for name, tensor in state.items():
+        prefix = next((prefix for prefix in OF_CLIP if name.startswith(prefix)), None)
+        if prefix and "VPT" not in name:
+            _check_same_clip(tensor, frozen.get(OF_CLIP[prefix] + name.removeprefix(prefix)), name, path)
+            continue
+        name = name.removeprefix("prompt_learner.")
+        if not NOT_LEARNED.fullmatch(name):
+            learned[name] = tensor
+    return learned
+
+
+def _check_same_clip(tensor: Tensor, own: Tensor | None, name: str, path: str) -> None:
+    if own is not None and own.shape == tensor.shape:
+        own = own.float().cpu()
+        if (own - tensor.float().cpu()).abs().max() <= ROUNDING * own.abs().max():
+            return
+    raise UserError(
+        f"{path}: its {name} is not that of this run's backbone: set MODEL.BACKBONE to the one it was trained on"
+    )
+
+
+def check_fits(learned: dict[str, Tensor], wanted: dict[str, Tensor], path: str) -> None:
+    """Compare names and shapes of a checkpoint with those of the learner.
+
+    Raises:
+        UserError: they differ.
+    """
+    for name in wanted:
+        if name not in learned:
+            raise UserError(f"{path} has no {name}: it belongs to another method or another setting of this one")
+    for name, tensor in learned.items():
+        if name not in wanted:
+            raise UserError(
+                f"{path} has an unknown {name}: it belongs to another method or another setting of this one"
+            )
+        if tensor.shape != wanted[name].shape:
+            raise UserError(
+                f"{path}: {name} is {tuple(tensor.shape)} but this run needs {tuple(wanted[name].shape)}: it belongs "
+                "to another backbone, prompt length, prompt depth or (class-specific context) list of classes"
+            )

@@ -1,0 +1,171 @@
+"""What every method shares: a frozen CLIP, a learner that alone is trained, one step, small checkpoints."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clip.model import CLIP, VisionTransformer, convert_weights
+from clip.weights import load_clip, report_normalization
+from dassl.engine import TrainerX
+from dassl.metrics import compute_accuracy
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import load_checkpoint, load_pretrained_weights
+from trainers.checkpoints import check_fits, find_checkpoint, learned_tensors
+from trainers.epoch_average import EpochAverage
+from user_error import UserError
+
+PRECISIONS = ("fp32", "fp16", "bf16", "amp")
+LEARNER = "prompt_learner"  # the name under which every method registers its learner, as in CoOp
+
+
+def load_clip_to_cpu(cfg) -> CLIP:
+    """The frozen CLIP that ``cfg.MODEL.BACKBONE`` names, in its checkpoint's precision.
+
+    Raises:
+        UserError: as `clip.weights.load_clip`, or INPUT.SIZE is not the backbone's resolution.
+    """
+    model = load_clip(cfg.MODEL.BACKBONE.NAME, getattr(cfg.MODEL.BACKBONE, "PATH", ""))
+    report_normalization(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
+    resolution = model.visual.input_resolution
+    if tuple(cfg.INPUT.SIZE) != (resolution, resolution):
+        raise UserError(
+            f"INPUT.SIZE {tuple(cfg.INPUT.SIZE)} does not fit the backbone: set INPUT.SIZE ({resolution}, {resolution})"
+        )
+    return model.requires_grad_(False)
+
+
+def usable_precision(precision: str, key: str, device: torch.device) -> str:
+    """``precision``, or "fp32" with a printed line where a CPU could not profit from it.
+
+    Raises:
+        UserError: ``precision`` is none of `PRECISIONS`; ``key`` names the configuration key.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f'{key} is "{precision}": choose one of {", ".join(PRECISIONS)}')
+    if device.type == "cpu" and precision in ("fp16", "amp"):
+        print(f"{key} {precision} needs a GPU: computing in fp32")
+        return "fp32"
+    return precision
+
+
+class CLIPTrainer(TrainerX):
+    """Base of all trained methods. A method gives the first three members below, and `loss` where it is not plain.
+
+    ``config_defaults`` become ``cfg.TRAINER.<config_node>``; a key PREC among them is required.
+
+    Attributes:
+        model: the network, images (B, 3, H, W) -> logits (B, C).
+        learner: the part of it that is trained, saved and loaded.
+    """
+
+    config_node = ""
+    config_defaults: dict = {}
+
+    def build_network(self, cfg, class_names: list[str], clip_model: CLIP) -> tuple[nn.Module, nn.Module]:
+        """The network and its learner for these classes; ``clip_model`` is on the run's device in float32."""
+        raise NotImplementedError
+
+    @property
+    def node(self):
+        """The method's own part of the configuration."""
+        return self.cfg.TRAINER[self.config_node]
+
+    def build_model(self) -> None:
+        cfg = self.cfg
+        self.precision = usable_precision(self.node.PREC, f"TRAINER.{self.config_node}.PREC", self.device)
+        print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
+        self.clip_model = load_clip_to_cpu(cfg).float().to(self.device)
+        self.model, self.learner = self.build_network(cfg, self.dm.dataset.classnames, self.clip_model)
+        if self.precision in ("fp16", "bf16"):
+            convert_weights(self.clip_model, torch.float16 if self.precision == "fp16" else torch.bfloat16)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.learner, cfg.MODEL.INIT_WEIGHTS)
+        self.model.to(self.device).eval()
+        print(f"Learned parameters: {sum(p.numel() for p in self.learner.parameters()):,}")
+
+        self.optim = build_optimizer(self.learner, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model(LEARNER, self.learner, self.optim, self.sched)
+        weights = self.epoch_weights()
+        self.average = EpochAverage(weights) if weights else None
+        # Gradients pass through float16 activations in both modes, so both need their loss scaled.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision in ("fp16", "amp"))
+
+    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What training minimises, and the logits (B, C), for images (B, 3, H, W) and labels (B,)."""
+        logits = self.model(images)
+        return F.cross_entropy(logits, labels), logits
+
+    def epoch_weights(self) -> list[float] | None:
+        """Weights of the epochs in the final learner; None: it is the last epoch's."""
+        return None
+
+    def after_epoch(self) -> None:
+        if self.average:
+            self.average.add(self.learner, self.epoch)
+        super().after_epoch()
+
+    def run_state(self) -> dict:
+        return {**super().run_state(), "average": self.average.state() if self.average else None}
+
+    def load_run_state(self, state: dict) -> None:
+        super().load_run_state(state)
+        if self.average:
+            self.average.load_state(state["average"], self.device)
+
+    def computing(self):
+        """The context of a forward pass: automatic mixed precision where PREC says so."""
+        return torch.autocast(self.device.type) if self.precision == "amp" else nullcontext()
+
+    def forward_backward(self, batch: dict) -> dict:
+        images, labels = self.parse_batch_train(batch)
+        with self.computing():
+            loss, logits = self.loss(images, labels)
+        self.detect_anomaly(loss)
+        self.model_zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optim)
+        self.scaler.update()
+        if self.batch_idx + 1 == self.num_batches:
+            self.update_lr()
+        return {"loss": loss.item(), "acc": compute_accuracy(logits, labels)[0].item()}
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Load the learned tensors from a run's folder, also one written by the method's released code.
+
+        Args:
+            directory: output folder of a training run.
+            epoch: default: the best model if there is one, else the last.
+
+        Raises:
+            UserError: no checkpoint there, or one of another method, backbone or class count.
+        """
+        if not directory:
+            print("No --model-dir: the learned parameters keep their initial values")
+            return
+        path = find_checkpoint(directory, LEARNER, epoch)
+        checkpoint = load_checkpoint(path)
+        learned = learned_tensors(checkpoint["state_dict"], self.clip_model, path)
+        learned = getattr(self.learner, "from_released", lambda tensors: tensors)(learned)
+        check_fits(learned, self.learner.state_dict(), path)
+        self.learner.load_state_dict(learned)
+        self.loaded_epoch = checkpoint["epoch"]
+        print(f"Loaded {path} (epoch {self.loaded_epoch})")
+
+
+def require_vit(clip_model: CLIP, method: str) -> VisionTransformer:
+    """The image encoder, where it can hold visual prompts.
+
+    Raises:
+        UserError: it is a ResNet.
+    """
+    if not isinstance(clip_model.visual, VisionTransformer):
+        raise UserError(f"{method} prompts the image encoder, which a ResNet has no place for: choose a ViT backbone")
+    return clip_model.visual

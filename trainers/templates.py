@@ -1,0 +1,42 @@
+"""Hand-written prompts for a data set's classes, and frozen CLIP's text features of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from clip.model import CLIP
+from trainers.class_prompts import template_text
+
+DEFAULT_TEMPLATE = "a photo of a {}."
+# CoOp's template of each of its data sets. A data set class may bring its own as an attribute ``template``.
+TEMPLATES = {
+    "OxfordPets": "a photo of a {}, a type of pet.",
+    "OxfordFlowers": "a photo of a {}, a type of flower.",
+    "FGVCAircraft": "a photo of a {}, a type of aircraft.",
+    "DescribableTextures": "{} texture.",
+    "EuroSAT": "a centered satellite photo of {}.",
+    "Food101": "a photo of {}, a type of food.",
+    "UCF101": "a photo of a person doing {}.",
+}
+
+
+def dataset_template(cfg, dataset, released: dict[str, str] | None = None) -> str:
+    """The template for a run's data set: DATASET.TEMPLATE, else the data set's own, else a published one.
+
+    Args:
+        dataset: the run's `DatasetBase`.
+        released: templates by DATASET.NAME where a method's released code has others than CoOp.
+    """
+    own = getattr(cfg.DATASET, "TEMPLATE", "") or getattr(dataset, "template", "")
+    return own or {**TEMPLATES, **(released or {})}.get(cfg.DATASET.NAME, DEFAULT_TEMPLATE)
+
+
+@torch.no_grad()
+def template_features(clip_model: CLIP, class_names: list[str], templates: Iterable[str]) -> Tensor:
+    """(T, C, e) float32 text features of T templates, not normalised."""
+    device = clip_model.text_projection.device
+    texts = (template_text(class_names, template).to(device) for template in templates)
+    return torch.stack([clip_model.encode_text(text).float() for text in texts])
