@@ -21,7 +21,8 @@ def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Tensor | No
         state: CLIP's tensors, float32.
         embedded: (C, 77, d_t) token embeddings, context vectors in their places.
         eot: (C,) positions of the end tokens.
-        deep: (L, n, d_t); deep[i] overwrites positions 1..n before layer i + 2.
+        deep: (L, n, d_t); deep[i] overwrites positions 1..n before layer i + 2. Also a sequence whose entries are
+            (n, d_t), (C, n, d_t) or None.
 
     Returns:
         (C, e), not normalised.
@@ -30,7 +31,7 @@ def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Tensor | No
     mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu(1)
 
     def overwrite(x: Tensor, fresh: Tensor) -> Tensor:
-        return torch.cat([x[:, :1], fresh.expand(len(x), -1, -1), x[:, 1 + len(fresh) :]], dim=1)
+        return torch.cat([x[:, :1], fresh.expand(len(x), -1, -1), x[:, 1 + fresh.shape[-2] :]], dim=1)
 
     x = _transformer(state, "transformer", x, mask, deep, overwrite)
     x = F.layer_norm(x, x.shape[-1:], state["ln_final.weight"], state["ln_final.bias"])
@@ -67,7 +68,7 @@ def _transformer(state: State, prefix: str, x: Tensor, mask: Tensor | None, deep
     x = x.transpose(0, 1)  # (tokens, rows, d), the order of torch's multi-head attention
     i = 0
     while f"{prefix}.resblocks.{i}.ln_1.weight" in state:
-        if deep is not None and 1 <= i <= len(deep):
+        if deep is not None and 1 <= i <= len(deep) and deep[i - 1] is not None:
             x = overwrite(x.transpose(0, 1), deep[i - 1]).transpose(0, 1)
         part = {key: state[f"{prefix}.resblocks.{i}.{key}"] for key in _BLOCK}
         y = F.layer_norm(x, (width,), part["ln_1.weight"], part["ln_1.bias"])

@@ -13,6 +13,7 @@ from PIL import Image
 
 import train
 from clip.weights import TINY
+from dassl.engine import TrainerX
 from datasets import splits
 
 METHODS = {"CoOp": "coop", "CoCoOp": "cocoop", "MuDPT": "mudpt"}
@@ -90,6 +91,28 @@ def test_a_model_trained_on_base_classes_is_tested_on_new_ones(trainer, run, tmp
     found = results(tmp_path / "new")
     assert found["tested_model"]["epoch"] == 2 and found["num_classes"] == 5
     assert found["metrics"]["total"] == found["num_images"]["test"]
+
+
+@pytest.mark.parametrize("trainer", ["MuDPT", "PromptSRC"])
+def test_a_killed_run_that_averages_over_epochs_resumes_to_the_same_bits(trainer, run, tmp_path, monkeypatch):
+    average = {"MuDPT": ["TRAINER.MUDPT.AVERAGE_MEAN", "2", "TRAINER.MUDPT.AVERAGE_STD", "1"], "PromptSRC": []}
+    settings = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "3", *average[trainer]]
+    run(trainer, tmp_path / "whole", *settings)
+    run_epoch = TrainerX.run_epoch
+
+    def killed(self):
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        run_epoch(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainerX, "run_epoch", killed)
+        assert run(trainer, tmp_path / "killed", *settings)[0] == 130
+    code, out, error = run(trainer, tmp_path / "killed", *settings)
+    assert code == 0 and "will resume" in out, error
+    whole, resumed = learned(tmp_path / "whole", 3), learned(tmp_path / "killed", 3)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert results(tmp_path / "whole")["metrics"] == results(tmp_path / "killed")["metrics"]
 
 
 def test_the_images_trained_on_are_kept_beside_the_results_wherever_the_data_are(run, data, root, tmp_path):

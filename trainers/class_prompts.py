@@ -9,7 +9,7 @@ import clip
 from clip.class_text import ClassText
 from clip.model import CLIP
 from clip.simple_tokenizer import SimpleTokenizer
-from user_error import UserError
+from user_error import UserError, did_you_mean
 
 CONTEXT_STD = 0.02  # of randomly initialised prompt vectors, in every method of the CoOp family
 
@@ -85,6 +85,14 @@ def at_least_one(value: int, key: str) -> int:
     if value < 1:
         raise UserError(f"{key} is {value}: it must be at least 1")
     return value
+
+
+def one_of(node, key: str, choices: tuple[str, ...], name: str) -> str:
+    """``node[key]``, or a UserError where it is none of ``choices``; ``name`` is the node's, as TRAINER.MUDPT."""
+    if node[key] not in choices:
+        hint = did_you_mean(node[key], choices)
+        raise UserError(f'{name}.{key} is "{node[key]}"{hint}: choose one of {", ".join(choices)}')
+    return node[key]
 
 
 def random_context(*shape: int) -> nn.Parameter:

@@ -15,13 +15,19 @@ from torch import Tensor, nn
 from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import at_least_one, class_text, context_from_words, context_words, random_context
+from trainers.class_prompts import (
+    at_least_one,
+    class_text,
+    context_from_words,
+    context_words,
+    one_of,
+    random_context,
+)
 from trainers.clip_trainer import require_vit
 from trainers.consistency import consistency, frozen_ensemble
 from trainers.epoch_average import gaussian_weights
 from trainers.independent_prompts import IndependentPrompts, prompt_depth
 from trainers.prompt_trainer import PromptTrainer
-from user_error import UserError, did_you_mean
 
 INJECTIONS = ("transformer", "cross", "linear", "none")
 DIRECTIONS = ("both", "t2v", "v2t")
@@ -78,8 +84,8 @@ class PromptLearner(IndependentPrompts):
         n = at_least_one(node.N_CTX, "TRAINER.MUDPT.N_CTX")
         layers = min(clip_model.transformer.layers, visual.transformer.layers)
         depth = prompt_depth(node.DEEP_PROMPT_DEPTH, layers, "TRAINER.MUDPT.DEEP_PROMPT_DEPTH")
-        injection = one_of(node, "INJECTION", INJECTIONS)
-        direction = one_of(node, "DIRECTION", DIRECTIONS)
+        injection = one_of(node, "INJECTION", INJECTIONS, "TRAINER.MUDPT")
+        direction = one_of(node, "DIRECTION", DIRECTIONS, "TRAINER.MUDPT")
         d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
 
         words = context_words(node)
@@ -94,14 +100,6 @@ class PromptLearner(IndependentPrompts):
         to_visual = 0 if self.inject_t2v is None else self.inject_t2v(text, visual)  # (L, n, d_v)
         to_text = 0 if self.inject_v2t is None else self.inject_v2t(visual, text)  # (L, n, d_t)
         return Prompts(self.ctx, text + to_text, self.visual_ctx, visual + to_visual)
-
-
-def one_of(node, key: str, choices: tuple[str, ...]) -> str:
-    """``node[key]``, or a UserError where it is none of ``choices``."""
-    if node[key] not in choices:
-        hint = did_you_mean(node[key], choices)
-        raise UserError(f'TRAINER.MUDPT.{key} is "{node[key]}"{hint}: choose one of {", ".join(choices)}')
-    return node[key]
 
 
 @TRAINER_REGISTRY.register()

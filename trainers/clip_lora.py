@@ -1,0 +1,133 @@
+"""CLIP-LoRA: low-rank additions to the attention of both encoders, a hand-written prompt for each class.
+
+Zanella, Ben Ayed, "Low-Rank Few-Shot Adaptation of Vision-Language Models", CVPRW 2024 (arXiv 2405.18541). Released
+code: MaxZanella/CLIP-LoRA, which states no licence. What differs here: the learning rate follows its cosine epoch by
+epoch and to 0 (there step by step, to 1e-6), training ends with an epoch, tokens that all classes share are computed
+once and so have one dropout mask for all, and there is no addition to the output projection.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clip.model import VisionTransformer
+from clip.prompts import UNCHANGED, Layer, Prompts
+from dassl.engine import TRAINER_REGISTRY
+from trainers.class_prompts import at_least_one, one_of, template_text
+from trainers.prompt_trainer import PromptTrainer
+from trainers.templates import DEFAULT_TEMPLATE, TEMPLATES, dataset_template
+from user_error import UserError
+
+ENCODERS = ("both", "text", "vision")
+# First and last layer as fractions of their number; the released code lists them for encoders of 12 layers.
+POSITIONS = {
+    "all": (0, 1),
+    "bottom": (0, 1 / 3),
+    "mid": (1 / 3, 2 / 3),
+    "up": (2 / 3, 1),
+    "half-bottom": (0, 1 / 2),
+    "half-up": (1 / 2, 1),
+    "top3": (3 / 4, 1),
+}
+RELEASED_TEMPLATES = dict.fromkeys(TEMPLATES, DEFAULT_TEMPLATE)  # the released code has one for all data sets
+
+
+class LowRank(nn.Module):
+    """scale * B A x for some of query, key and value. Learned: ``A`` (k, r, d), ``B`` (k, d, r) for k of the three."""
+
+    def __init__(self, width: int, parts: str, rank: int, scale: float, dropout: float):
+        super().__init__()
+        self.parts, self.scale, self.dropout = parts, scale, dropout
+        bound = width**-0.5  # Kaiming's uniform initialisation of a linear layer's weight
+        self.A = nn.Parameter(torch.empty(len(parts), rank, width).uniform_(-bound, bound))
+        self.B = nn.Parameter(torch.zeros(len(parts), width, rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d) -> (..., 3 d), zeros for what is not adapted."""
+        added = {part: torch.zeros_like(x) for part in "qkv"}
+        for part, a, b in zip(self.parts, self.A.to(x.dtype), self.B.to(x.dtype), strict=True):
+            low = F.linear(F.dropout(x, self.dropout, self.training), a)  # (..., r)
+            added[part] = self.scale * F.linear(low, b)
+        return torch.cat(list(added.values()), dim=-1)
+
+
+class LoRALearner(nn.Module):
+    """Learned: a `LowRank` for each chosen layer, ``text.<layer>`` and ``vision.<layer>``, layers counted from 0.
+
+    Raises:
+        UserError: an option is out of its range, or the image encoder is a ResNet and meant to be adapted.
+    """
+
+    def __init__(self, node, class_names: list[str], template: str, clip_model):
+        super().__init__()
+        encoder = one_of(node, "ENCODER", ENCODERS, "TRAINER.CLIP_LORA")
+        begin, end = POSITIONS[one_of(node, "POSITION", tuple(POSITIONS), "TRAINER.CLIP_LORA")]
+        if not 0 <= node.DROPOUT < 1:
+            raise UserError(f"TRAINER.CLIP_LORA.DROPOUT is {node.DROPOUT}: it must be at least 0 and below 1")
+        if encoder != "text" and not isinstance(clip_model.visual, VisionTransformer):
+            raise UserError(
+                f'TRAINER.CLIP_LORA.ENCODER is "{encoder}", but a ResNet image encoder has no transformer '
+                "layers: choose text, or a ViT backbone"
+            )
+        rank = at_least_one(node.RANK, "TRAINER.CLIP_LORA.RANK")
+        parts, scale = adapted_parts(node.PARAMS), node.ALPHA / math.sqrt(rank)
+
+        def adapted(transformer) -> nn.ModuleDict:
+            layers = range(round(begin * transformer.layers), round(end * transformer.layers))
+            return nn.ModuleDict({str(i): LowRank(transformer.width, parts, rank, scale, node.DROPOUT) for i in layers})
+
+        self.text = adapted(clip_model.transformer) if encoder != "vision" else nn.ModuleDict()
+        self.vision = adapted(clip_model.visual.transformer) if encoder != "text" else nn.ModuleDict()
+        self.class_text = template_text(class_names, template)
+
+    def forward(self) -> Prompts:
+        return Prompts(text_layers=layers_of(self.text), visual_layers=layers_of(self.vision))
+
+
+def layers_of(adapted: nn.ModuleDict) -> list[Layer]:
+    """The encoder's layers up to the last adapted one."""
+    last = max((int(name) for name in adapted), default=-1)
+    return [Layer(qkv=adapted[str(i)]) if str(i) in adapted else UNCHANGED for i in range(last + 1)]
+
+
+def adapted_parts(params: str) -> str:
+    """ "q v" as "qv": the projections that PARAMS names, in CLIP's order.
+
+    Raises:
+        UserError: it names none, or another one.
+    """
+    named = params.split()
+    if not named or set(named) - set("qkv"):
+        raise UserError(f'TRAINER.CLIP_LORA.PARAMS is "{params}": name one or more of q, k and v, as in "q k v"')
+    return "".join(part for part in "qkv" if part in named)
+
+
+@TRAINER_REGISTRY.register()
+class CLIP_LoRA(PromptTrainer):
+    config_node = "CLIP_LORA"
+    config_defaults = {
+        "RANK": 2,
+        "ALPHA": 1,  # the additions are scaled by ALPHA / sqrt(RANK)
+        "DROPOUT": 0.25,  # on what the additions read, in training
+        "ENCODER": "both",  # both, text or vision
+        "PARAMS": "q k v",  # projections that get additions
+        "POSITION": "all",  # layers that do: all, bottom, mid, up, half-bottom, half-up or top3
+        "N_ITERS": 0,  # steps per shot, as many epochs as they fill; 0, or NUM_SHOTS below 1: OPTIM.MAX_EPOCH epochs
+        "PREC": "fp16",  # fp32, fp16, bf16 or amp
+    }
+
+    def build_data_loader(self) -> None:
+        super().build_data_loader()
+        steps = self.node.N_ITERS * self.cfg.DATASET.NUM_SHOTS
+        if steps > 0:
+            self.cfg.defrost()
+            self.cfg.OPTIM.MAX_EPOCH = self.max_epoch = math.ceil(steps / len(self.train_loader_x))
+            self.cfg.freeze()
+
+    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
+        template = dataset_template(cfg, self.dm.dataset, RELEASED_TEMPLATES)
+        return LoRALearner(cfg.TRAINER.CLIP_LORA, class_names, template, clip_model)
