@@ -60,10 +60,12 @@ class CLIPTrainer(TrainerX):
     Attributes:
         model: the network, images (B, 3, H, W) -> logits (B, C).
         learner: the part of it that is trained, saved and loaded.
+        loaded_epoch: epoch of the checkpoint that `load_model` loaded.
     """
 
     config_node = ""
     config_defaults: dict = {}
+    loaded_epoch: int | None = None
 
     def build_network(self, cfg, class_names: list[str], clip_model: CLIP) -> tuple[nn.Module, nn.Module]:
         """The network and its learner for these classes; ``clip_model`` is on the run's device in float32."""
