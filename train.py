@@ -9,6 +9,7 @@ Mistakes of the user end in one line `error: ...` and exit code 2 (MUDPT_DEBUG=1
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import os
 import platform
@@ -99,21 +100,75 @@ def reset_cfg(cfg, args: argparse.Namespace) -> None:
 
 
 def setup_cfg(args: argparse.Namespace):
-    """The frozen configuration: defaults, then the dataset's file, the method's file, flags, KEY VALUE pairs."""
+    """The frozen configuration: defaults, then the dataset's file, the method's file, flags, KEY VALUE pairs.
+
+    A third party's trainer may read keys that its own train.py declared: where one is run, unknown keys are new ones.
+    """
     config_files = [file for file in (args.dataset_config_file, args.config_file) if file]
     for file in config_files:
         check_config_file(Path(file))
 
-    from dassl.config import get_cfg_default
+    from dassl.config import all_items, get_cfg_default
 
     cfg = get_cfg_default()
     extend_cfg(cfg)
+    known = {key for key, _ in all_items(cfg)}
+    third_party = third_party_trainer(args, config_files)
+    cfg.set_new_allowed(bool(third_party))
     for file in config_files:
         cfg.merge_from_file(file)
     reset_cfg(cfg, args)
     cfg.merge_from_list(args.opts or [])
+    if third_party:
+        accept_new_keys({key: value for key, value in all_items(cfg) if key not in known}, known, third_party)
     cfg.freeze()
     return cfg
+
+
+def third_party_trainer(args: argparse.Namespace, config_files: list[str]) -> str:
+    """The trainer that will run, from KEY VALUE pairs, flag or files, if it declares no configuration; else ""."""
+    from dassl.config import read_yaml
+    from dassl.engine import TRAINER_REGISTRY
+
+    pairs = dict(zip((args.opts or [])[::2], (args.opts or [])[1::2], strict=False))
+    named = [pairs.get("TRAINER.NAME"), args.trainer]
+    nodes = [read_yaml(file).get("TRAINER") for file in reversed(config_files)]
+    named += [node.get("NAME") for node in nodes if isinstance(node, dict)]
+    name = next((name for name in named if name), "")
+    known = name in TRAINER_REGISTRY.registered_names()
+    return name if known and not hasattr(TRAINER_REGISTRY.get(name), "config_node") else ""
+
+
+def accept_new_keys(new: dict[str, object], known: set[str], trainer: str) -> None:
+    """Print the new keys; UserError where one is no addition but a misspelt key."""
+    for key in new:
+        node, _, name = key.rpartition(".")
+        siblings = [known_key.rpartition(".")[2] for known_key in known if known_key.rpartition(".")[0] == node]
+        near = difflib.get_close_matches(name, siblings, n=1, cutoff=0.85)
+        if near and not name.startswith(near[0]):
+            raise UserError(f'unknown config key "{key}" (did you mean "{node}{node and "."}{near[0]}"?)')
+    values = [key for key, value in new.items() if not isinstance(value, dict)]
+    if values:
+        print(f"Keys that are not known here, taken for {trainer}: {', '.join(values)}")
+
+
+@contextmanager
+def missing_keys_named(cfg) -> Iterator[None]:
+    """End in one line where a trainer reads a key that nothing sets."""
+    try:
+        yield
+    except AttributeError as error:
+        from yacs.config import CfgNode
+
+        from dassl.config import all_items
+
+        if not isinstance(error.obj, CfgNode):
+            raise
+        nodes = (f"{key}." for key, value in all_items(cfg) if value is error.obj)
+        raise UserError(
+            f"{cfg.TRAINER.NAME} reads the config key {next(nodes, '')}{error.name}, which nothing sets: give it as a "
+            "KEY VALUE pair or in the --config-file"
+        ) from error
 
 
 def check_config_file(file: Path) -> None:
@@ -203,9 +258,9 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
     """
     from dassl.utils import checkpoint_path, load_checkpoint
 
-    if not model_dir or not trainer.get_model_names():
+    if not model_dir or not trainer.get_model_names() or hasattr(trainer, "loaded_epoch"):
         trainer.load_model(model_dir, epoch=epoch)
-        return None
+        return getattr(trainer, "loaded_epoch", None)
     path = checkpoint_path(os.path.join(model_dir, trainer.get_model_names()[0]), epoch)
     number = path.rpartition("tar-")[2]  # upstream's trainers only look for the best where they are told no epoch
     trainer.load_model(model_dir, epoch=int(number) if number.isdigit() else None)
@@ -215,6 +270,14 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
 def to_dict(node) -> dict:
     """A configuration node as plain dictionaries."""
     return {key: to_dict(value) if isinstance(value, dict) else value for key, value in node.items()}
+
+
+def backbone_of(cfg) -> str:
+    """The backbone's name in the results: a local file's own, after the open_clip name that tells how to read it."""
+    name, file = cfg.MODEL.BACKBONE.NAME, os.path.basename(cfg.MODEL.BACKBONE.PATH)
+    if not file:
+        return name
+    return f"{name} {file}" if name.startswith("open_clip:") else file
 
 
 def describe_run(trainer, cfg) -> dict:
@@ -230,7 +293,7 @@ def describe_run(trainer, cfg) -> dict:
         "version": __version__,
         "trainer": cfg.TRAINER.NAME,
         "dataset": cfg.DATASET.NAME,
-        "backbone": os.path.basename(cfg.MODEL.BACKBONE.PATH) or cfg.MODEL.BACKBONE.NAME,
+        "backbone": backbone_of(cfg),
         "seed": cfg.SEED,
         "shots": cfg.DATASET.NUM_SHOTS,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
@@ -308,7 +371,7 @@ def main(args: argparse.Namespace) -> None:
     if cfg.SEED >= 0:
         set_random_seed(cfg.SEED)
 
-    with logged_to(cfg.OUTPUT_DIR):
+    with logged_to(cfg.OUTPUT_DIR), missing_keys_named(cfg):
         if torch.cuda.is_available() and cfg.USE_CUDA:
             torch.backends.cudnn.benchmark = True
         with held_back():

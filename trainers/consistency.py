@@ -1,6 +1,7 @@
 """Losses that keep prompted features near frozen CLIP's.
 
-Khattak et al., PromptSRC (arXiv 2307.06948), equations 3 to 6: mutual agreement of features and of logits.
+Khattak et al., PromptSRC (arXiv 2307.06948), equations 3 to 6: mutual agreement of features and of logits. Yao et al.,
+KgCoOp (arXiv 2303.13283): of text features alone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class Consistency:
     def weighted(self, text: float, image: float, logits: float) -> Tensor:
         """Their sum with these weights."""
         return text * self.text + image * self.image + logits * self.logits
+
+
+def text_distance(outputs: Outputs, frozen_text: Tensor) -> Tensor:
+    """1 - mean cosine of the text features and frozen CLIP's (C, e), as KgCoOp and TCP have it."""
+    return 1 - F.cosine_similarity(outputs.text_features, frozen_text).mean()
 
 
 def frozen_ensemble(clip_model: CLIP, class_names: list[str]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clip.model import CLIP
@@ -32,6 +33,11 @@ def dataset_template(cfg, dataset, released: dict[str, str] | None = None) -> st
     """
     own = getattr(cfg.DATASET, "TEMPLATE", "") or getattr(dataset, "template", "")
     return own or {**TEMPLATES, **(released or {})}.get(cfg.DATASET.NAME, DEFAULT_TEMPLATE)
+
+
+def frozen_text_features(clip_model: CLIP, class_names: list[str], template: str) -> Tensor:
+    """(C, e) normalised text features of frozen CLIP for one template."""
+    return F.normalize(template_features(clip_model, class_names, [template])[0], dim=-1)
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ from user_error import UserError
 class ZeroshotCLIP(TrainerX):
     """One template per data set."""
 
+    config_node = ""  # it has no settings
+
     def templates(self) -> list[str]:
         """Templates whose text features are averaged."""
         return [dataset_template(self.cfg, self.dm.dataset)]

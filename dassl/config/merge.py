@@ -1,11 +1,13 @@
 """Config files and KEY VALUE pairs put into a config, with every mistake named.
 
-A key must be known and its value of the known type. The one exception is a node directly under TRAINER that no trainer
-here has declared: it belongs to a third party's trainer and is taken as it comes.
+A key must be known and its value of the known type, with two exceptions for third parties' trainers. A node directly
+under TRAINER that no trainer here has declared is taken as it comes. And in a config with ``set_new_allowed(True)``
+unknown keys are new ones, and what stands in the nodes under TRAINER is taken as it comes.
 """
 
 import os
 from ast import literal_eval
+from collections.abc import Iterator
 from difflib import SequenceMatcher, get_close_matches
 
 import yacs.config
@@ -37,6 +39,15 @@ def merge_from_file(cfg: yacs.config.CfgNode, path: str | os.PathLike) -> None:
     Raises:
         UserError: the file is missing or no YAML mapping, or a key or value does not fit.
     """
+    _merge(cfg, cfg, read_yaml(path), (), str(path))
+
+
+def read_yaml(path: str | os.PathLike) -> dict:
+    """The values of a YAML file, {} of an empty one.
+
+    Raises:
+        UserError: the file is missing or no YAML mapping.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)
@@ -49,10 +60,10 @@ def merge_from_file(cfg: yacs.config.CfgNode, path: str | os.PathLike) -> None:
         where = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
     if values is None:
-        return
+        return {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected KEY: value lines, got {type(values).__name__}")
-    _merge(cfg, cfg, values, (), str(path))
+    return values
 
 
 def merge_from_list(cfg: yacs.config.CfgNode, pairs: list | None) -> None:
@@ -76,20 +87,21 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
         full_key = ".".join([*path, key])
         if key not in node and isinstance(value, dict) and path == ("TRAINER",):
             _declare_third_party_node(node, key)
-        if key not in node and not node.is_new_allowed():
+        as_it_comes = node.is_new_allowed() and (key not in node or (path[:1] == ("TRAINER",) and len(path) > 1))
+        if key not in node and not as_it_comes:
             full_key = _down_to_first_value(full_key, value)
             raise UserError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
         old = node.get(key)
         if isinstance(value, dict):
             if not isinstance(old, yacs.config.CfgNode):
-                if not node.is_new_allowed():
+                if not as_it_comes:
                     raise UserError(f'config key "{full_key}" in {source}: expected a value, got a group of keys')
                 node[key] = CfgNode(new_allowed=True)
             _merge(root, node[key], value, (*path, key), source)
         elif isinstance(old, yacs.config.CfgNode):
             if value is not None:  # "TRAINER:" with every line below it commented out
                 raise UserError(f'config key "{full_key}" in {source}: expected a group of keys, got {value!r}')
-        elif node.is_new_allowed():
+        elif as_it_comes:
             node[key] = _decoded(value)
         else:
             node[key] = _fitting(value, old, f'config key "{full_key}" in {source}')
@@ -136,14 +148,15 @@ def _down_to_first_value(full_key: str, value) -> str:
 
 
 def _nearest_key(root, full_key: str) -> str:
-    known = list(_all_keys(root, ""))
+    known = [key for key, _ in all_items(root)]
     same_name = [key for key in known if key.split(".")[-1] == full_key.split(".")[-1]]
     near = get_close_matches(full_key, same_name, n=1, cutoff=0.0) or get_close_matches(full_key, known, n=1)
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 
-def _all_keys(node, prefix: str):
+def all_items(node: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The full keys of a config's nodes and values, with what they stand for."""
     for key, value in node.items():
-        yield prefix + key
+        yield prefix + key, value
         if isinstance(value, yacs.config.CfgNode):
-            yield from _all_keys(value, f"{prefix}{key}.")
+            yield from all_items(value, f"{prefix}{key}.")

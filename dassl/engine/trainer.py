@@ -37,7 +37,8 @@ def settings_of_training(cfg) -> dict[str, str]:
 
     loader = {key: cfg.DATALOADER[key] for key in ("TRAIN_X", "EXACT_DECODING") if key in cfg.DATALOADER}
     chosen = {"DATALOADER": loader, "SEED": cfg.SEED}
-    chosen |= {name: cfg[name] for name in ("DATASET", "INPUT", "MODEL", "OPTIM", "TRAINER")}
+    others = (*chosen, "TRAIN", "TEST")
+    chosen |= {name: cfg[name] for name in cfg if isinstance(cfg[name], dict) and name not in others}  # also new nodes
     settings = {key: value for name, node in chosen.items() for key, value in flatten(name, node).items()}
     for key in ("DATASET.ROOT", "OPTIM.MAX_EPOCH"):  # data folders may move; a run may be made longer
         del settings[key]

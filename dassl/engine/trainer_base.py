@@ -3,6 +3,7 @@
 import os.path as osp
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.utils import (
@@ -165,6 +166,34 @@ class TrainerBase:
         self.model_zero_grad(names)
         self.model_backward(loss)
         self.model_update(names)
+
+    def prograd_backward_and_update(self, loss_a: Tensor, loss_b: Tensor, lambda_=1, names=None, scaler=None) -> None:
+        """One optimisation step on ``loss_a`` that, to first order, does not raise ``loss_b``.
+
+        A parameter's gradient a of ``loss_a`` that points against its gradient b of ``loss_b`` becomes
+        a - lambda_ (a . b) b / |b|^2; any other stays as it is. (Zhu et al., arXiv 2205.14865.)
+
+        Args:
+            loss_a, loss_b: scalars, which may share one graph.
+            scaler: the `torch.amp.GradScaler` where the forward pass was one of mixed precision.
+        """
+        self.detect_anomaly(loss_a)
+        self.detect_anomaly(loss_b)
+        scaler = scaler or torch.amp.GradScaler(enabled=False)
+        names = [name for name in self.get_model_names(names) if self._optims[name] is not None]
+        parameters = [p for name in names for p in self._models[name].parameters() if p.requires_grad]
+        of_b = torch.autograd.grad(scaler.scale(loss_b), parameters, retain_graph=True, allow_unused=True)
+        self.model_zero_grad(names)
+        scaler.scale(loss_a).backward()
+        for parameter, b in zip(parameters, of_b, strict=True):
+            if parameter.grad is not None and b is not None:
+                direction = F.normalize(b.flatten().float(), dim=0)  # 0 of a gradient that is 0
+                along = parameter.grad.flatten().float() @ direction
+                if not along >= 0:  # where b overflowed, the gradient becomes NaN and a scaler leaves the step out
+                    parameter.grad -= (lambda_ * along * direction).view_as(parameter).to(parameter.grad.dtype)
+        for name in names:
+            scaler.step(self._optims[name])
+        scaler.update()
 
     # tensorboard
 

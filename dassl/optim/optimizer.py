@@ -31,7 +31,7 @@ def _build(model, optim_cfg, param_groups) -> torch.optim.Optimizer:
             param_groups = model.parameters() if isinstance(model, nn.Module) else model
 
     shared = {"lr": optim_cfg.LR, "weight_decay": optim_cfg.WEIGHT_DECAY}
-    betas = (optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2)
+    adam = {"betas": (optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2), "eps": optim_cfg.ADAM_EPS, **shared}
     if optim_cfg.NAME == "sgd":
         return torch.optim.SGD(
             param_groups,
@@ -43,10 +43,10 @@ def _build(model, optim_cfg, param_groups) -> torch.optim.Optimizer:
     if optim_cfg.NAME == "rmsprop":
         return torch.optim.RMSprop(param_groups, momentum=optim_cfg.MOMENTUM, alpha=optim_cfg.RMSPROP_ALPHA, **shared)
     if optim_cfg.NAME == "radam":
-        return torch.optim.RAdam(param_groups, betas=betas, **shared)
+        return torch.optim.RAdam(param_groups, **adam)
     if optim_cfg.NAME == "adamw":
-        return torch.optim.AdamW(param_groups, betas=betas, **shared)
-    return torch.optim.Adam(param_groups, betas=betas, amsgrad=optim_cfg.NAME == "amsgrad", **shared)
+        return torch.optim.AdamW(param_groups, **adam)
+    return torch.optim.Adam(param_groups, amsgrad=optim_cfg.NAME == "amsgrad", **adam)
 
 
 def _staged_groups(model: nn.Module, optim_cfg) -> list[dict]:

@@ -27,6 +27,7 @@ def test_each_name_builds_its_optimizer_with_the_configs_values(optim_cfg, name,
     optim_cfg.NAME = name
     optim_cfg.LR = 0.5
     optim_cfg.ADAM_BETA1 = 0.8
+    optim_cfg.ADAM_EPS = 1e-3
     optim_cfg.MOMENTUM = 0.7
     group = build_optimizer(nn.Linear(2, 2), optim_cfg).param_groups[0]
     optimizer = build_optimizer(nn.Linear(2, 2), optim_cfg)
@@ -34,6 +35,7 @@ def test_each_name_builds_its_optimizer_with_the_configs_values(optim_cfg, name,
     assert group["lr"] == 0.5 and group["weight_decay"] == 5e-4
     assert group.get("momentum", 0.7) == 0.7
     assert group.get("betas", (0.8, 0.999)) == (0.8, 0.999)
+    assert "betas" not in group or group["eps"] == 1e-3
     assert group.get("amsgrad", False) == (name == "amsgrad")
 
 

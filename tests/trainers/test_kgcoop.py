@@ -1,0 +1,52 @@
+"""KgCoOp: logits, loss, gradients, templates and checkpoints of its released code."""
+
+import pytest
+import torch
+
+from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
+from trainers import templates
+from trainers.kgcoop import TEMPLATES
+
+GOLDEN = golden("kgcoop")
+
+
+def build(case, class_names=GOLDEN["class_names"]):
+    node = {key: case[key] for key in ("N_CTX", "CTX_INIT", "W")}
+    return build_trainer("KgCoOp", class_names, case["dataset"], **node)
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"])
+def test_logits_loss_and_gradients_are_the_released_codes(case):
+    trainer = build(case)
+    fill(trainer.learner, seeded(case["learned"]))
+    loss, logits = trainer.loss(*images_and_labels(GOLDEN))
+    assert_close(logits, case["logits"])
+    assert_close(loss, case["loss"])
+    loss.backward()
+    assert_gradients(trainer.learner, case["grads"])
+
+
+def test_without_its_weight_the_loss_is_the_cross_entropy():
+    case = GOLDEN["cases"][0]
+    loss, _ = build(case | {"W": 0.0}).loss(*images_and_labels(GOLDEN))
+    assert_close(loss, case["parts"]["cross_entropy"])
+
+
+def test_templates_are_the_released_codes():
+    for dataset, template in GOLDEN["templates"].items():
+        assert {**templates.TEMPLATES, **TEMPLATES}.get(dataset, templates.DEFAULT_TEMPLATE) == template
+
+
+def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
+    """The released learner is saved with tensors of its class names and with modules that it never trains."""
+    case = GOLDEN["cases"][-1]
+    learned = seeded(case["learned"])["prompt_learner.ctx"]
+    shapes = GOLDEN["checkpoint_of_last_case"]["tensors"]
+    state = {name: torch.ones(shape) for name, shape in shapes.items()} | {"ctx": learned}
+    (tmp_path / "prompt_learner").mkdir()
+    torch.save({"state_dict": state, "epoch": 100}, tmp_path / "prompt_learner" / "model.pth.tar-100")
+    trainer = build(case, GOLDEN["class_names"][:4])
+    trainer.load_model(str(tmp_path), epoch=100)
+    trainer.set_model_mode("eval")
+    images, _ = images_and_labels(GOLDEN)
+    assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])

@@ -1,0 +1,59 @@
+"""TCP: logits, loss, gradients, prompts and checkpoints of its released code."""
+
+import pytest
+import torch
+
+from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
+from trainers import templates
+from trainers.tcp import AFTER_CONTEXT, TEMPLATES
+from user_error import UserError
+
+GOLDEN = golden("tcp")
+LAYER = GOLDEN["class_prompt_enters_before_layer_index"] + 1
+
+
+def build(case, class_names=GOLDEN["class_names"], **node):
+    node = {"N_CTX": case["N_CTX"], "CTX_INIT": case["CTX_INIT"], "DEPTH": LAYER, **node}
+    return build_trainer("TCP", class_names, case["dataset"], **node)
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["dataset"])
+def test_logits_loss_and_gradients_are_the_released_codes(case):
+    trainer = build(case)
+    fill(trainer.learner, seeded(case["learned"]))
+    loss, logits = trainer.loss(*images_and_labels(GOLDEN))
+    assert_close(logits, case["logits"])
+    assert_close(loss, case["loss"])
+    loss.backward()
+    assert_gradients(trainer.learner, case["grads"])
+
+
+def test_templates_and_prompts_are_the_released_codes():
+    for dataset, released in GOLDEN["templates"].items():
+        template = {**templates.TEMPLATES, **TEMPLATES}.get(dataset, templates.DEFAULT_TEMPLATE)
+        assert template == released
+        prompt = GOLDEN["prompt_templates"][dataset]
+        context = prompt.split()[:4]
+        assert f"{' '.join(context)} {AFTER_CONTEXT.get(dataset, template[template.index('{}') :])}" == prompt
+
+
+def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
+    case = GOLDEN["cases"][-1]
+    learned = {name.removeprefix("prompt_learner."): tensor for name, tensor in seeded(case["learned"]).items()}
+    shapes = GOLDEN["checkpoint_of_last_case"]["tensors"]
+    state = {name: torch.ones(shape) for name, shape in shapes.items()} | learned
+    (tmp_path / "prompt_learner").mkdir()
+    torch.save({"state_dict": state, "epoch": 50}, tmp_path / "prompt_learner" / "model.pth.tar-50")
+    trainer = build(case, GOLDEN["class_names"][:4])
+    trainer.load_model(str(tmp_path), epoch=50)
+    trainer.set_model_mode("eval")
+    images, _ = images_and_labels(GOLDEN)
+    assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])
+
+
+def test_a_depth_beyond_the_model_is_its_last_layer(capsys):
+    case = GOLDEN["cases"][0]
+    assert len(build(case, DEPTH=9).learner().text_deep) == 2  # before layer 3 of 3
+    assert "TRAINER.TCP.DEPTH 9" in capsys.readouterr().out
+    with pytest.raises(UserError, match="TRAINER.TCP.DEPTH is 1"):
+        build(case, DEPTH=1)
