@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from user_error import UserError, print_error, shorten
 LEGEND = """\
 Accuracy in %: mean ± standard deviation over the seeds (ddof 0, as CoOp's parse_test_res.py); H: harmonic mean of the
 means of base and new; s.e.: standard error of the accuracy from the number of test images, sqrt(p (1 - p) / n);
-learned: parameters trained; train s: seconds of one training run; –: no such figure, or runs are missing."""
+learned: parameters trained; train s: seconds of one training run; –: no such figure, or runs are missing; base only: a
+method that knows only the classes it was trained on."""
 
 _METHOD = r"(?P<trainer>[^/]+)/(?P<config>[^/]+)"
 _SHOTS = r"_(?P<shots>\d+)shots(?P<variant>/.+)?"
@@ -149,6 +151,20 @@ def read_runs(output: Path) -> list[Run]:
 # Grouping
 
 
+@cache
+def base_only() -> frozenset[str]:
+    """Trainers without results on new classes: those whose scripts/<method>/method.sh says ``new_classes=false``."""
+    texts = [file.read_text() for file in (Path(__file__).resolve().parent / "scripts").glob("*/method.sh")]
+    return frozenset(
+        re.search(r"^trainer=(\S+)", text, re.MULTILINE)[1] for text in texts if "\nnew_classes=false" in text
+    )
+
+
+def is_base_only(runs: list[Run]) -> bool:
+    """Whether these runs of one method lack the new classes because it does not know any."""
+    return all(run.trainer in base_only() and run.protocol == "base" for run in runs)
+
+
 def group(runs: Iterable[Run], *names: str) -> dict[tuple, list[Run]]:
     """Runs by the values of the attributes `names`, in sorted order."""
     groups = defaultdict(list)
@@ -206,7 +222,9 @@ def base_to_new_row(runs: list[Run], expected: set[int]) -> dict[str, Value]:
     base = [run for run in runs if run.protocol == "base"]
     new = [run for run in runs if run.protocol == "new"]
     seeds, new_seeds = seeds_of(base), seeds_of(new)
-    if seeds == new_seeds:
+    if is_base_only(runs):
+        note = f"{seed_note(seeds, expected)}, base only"
+    elif seeds == new_seeds:
         note = seed_note(seeds, expected)
     else:
         note = f"base {seed_note(seeds, expected)}, new {seed_note(new_seeds, expected)}"
@@ -215,7 +233,7 @@ def base_to_new_row(runs: list[Run], expected: set[int]) -> dict[str, Value]:
     return {
         "base": base_accuracy,
         "new": new_accuracy,
-        "H": harmonic_mean(base_accuracy.mean, new_accuracy.mean) if seeds == new_seeds else None,
+        "H": harmonic_mean(base_accuracy.mean, new_accuracy.mean) if base and seeds == new_seeds else None,
         "s.e. base": pooled_error(base),
         "s.e. new": pooled_error(new),
         "learned": learned(runs),
@@ -244,7 +262,21 @@ def base_to_new_tables(runs: list[Run]) -> list[Table]:
                 for method, own in averaged_methods(members)
             ]
             tables.append(Table("base-to-new", title, rows))
+            tables.append(overview_table(members, datasets, f"backbone {backbone}, {shots} shots"))
     return tables
+
+
+def overview_table(runs: list[Run], datasets: Sequence[str], setting: str) -> Table:
+    """One row per method: H on every dataset, and the figures of its average over them."""
+    rows = []
+    for method, own in averaged_methods(runs):
+        by_dataset = group(own, "dataset")
+        average = average_row(own, datasets, seeds_of(runs))
+        row = {dataset: base_to_new_row(by_dataset.get((dataset,), []), set())["H"] for dataset in datasets}
+        figures = {name: average[name] for name in ("base", "new", "H", "learned", "train s")}
+        rows.append({"method": method, **row, **figures})
+    kind = f"base-to-new overview, {setting}"  # its columns are those of no other table
+    return Table(kind, f"base-to-new, H on every dataset, then the average over them ({setting})", rows)
 
 
 def averaged_methods(runs: list[Run]) -> list[tuple[str, list[Run]]]:
@@ -268,7 +300,9 @@ def average_row(runs: list[Run], datasets: Sequence[str], expected: set[int]) ->
     Per seed the accuracies are averaged over the datasets; mean and standard deviation are those of the averages.
     """
     row: dict[str, Value] = dict.fromkeys(("base", "new", "H", "s.e. base", "s.e. new", "learned", "train s"))
-    halves = {half: group((run for run in runs if run.protocol == half), "dataset", "seed") for half in ("base", "new")}
+    closed = is_base_only(runs)
+    wanted = ("base",) if closed else ("base", "new")
+    halves = {half: group((run for run in runs if run.protocol == half), "dataset", "seed") for half in wanted}
     seeds = seeds_of(runs)
     missing = sorted(
         {
@@ -280,12 +314,15 @@ def average_row(runs: list[Run], datasets: Sequence[str], expected: set[int]) ->
         }
     )
     if missing:
-        return {**row, "seeds": f"missing {len(missing)} of {2 * len(datasets) * len(seeds)} runs: {shorten(missing)}"}
+        count = len(wanted) * len(datasets) * len(seeds)
+        return {**row, "seeds": f"missing {len(missing)} of {count} runs: {shorten(missing)}"}
     for half, found in halves.items():
         row[half], row[f"s.e. {half}"] = mean_over_datasets(found, datasets, seeds)
-    row["H"] = harmonic_mean(row["base"].mean, row["new"].mean)
     row["learned"] = learned(runs)
     row["train s"] = training_cost(run for run in runs if run.protocol == "base")
+    if closed:
+        return {**row, "seeds": f"{seed_note(seeds, expected)}, base only"}
+    row["H"] = harmonic_mean(row["base"].mean, row["new"].mean)
     return {**row, "seeds": seed_note(seeds, expected)}
 
 

@@ -97,7 +97,7 @@ if [[ -z $method ]] || (($# < needs)); then
     die "usage: $protocol.sh $usage [KEY VALUE ...]"
 fi
 [[ -f ${root}scripts/$method/method.sh ]] || die "no ${root}scripts/$method/method.sh, which names the method's trainer"
-trainer="" trains=true
+trainer="" trains=true new_classes=true
 # shellcheck source=/dev/null
 source "${root}scripts/$method/method.sh"
 
@@ -122,6 +122,8 @@ case $protocol in
         dataset=$1 seed=$2
         check_dataset "$dataset"
         check_number SEED "$seed"
+        [[ $protocol$new_classes != base2new_testfalse ]] ||
+            die "$trainer knows only the classes it was trained on: there is nothing to test on the new classes"
         config=$(config_for "$dataset")
         run_name=$dataset$own/shots_$shots/$trainer/$config$variant/seed$seed
         base=$output/base2new/train_base/$run_name new=$output/base2new/test_new/$run_name

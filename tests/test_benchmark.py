@@ -110,6 +110,27 @@ def test_a_method_without_new_classes_has_no_h(output, capsys):
     assert (row["new"], row["H"], row["seeds"]) == ("", "", "base 1, new none (no 1)")
 
 
+def test_a_method_of_the_training_classes_alone_has_base_and_no_h(output, capsys):
+    for dataset, accuracy in (("digits", 90), ("letters", 70)):
+        for seed in (1, 2):
+            output.add(f"base2new/train_base/{dataset}/shots_16/LinearProbe/tiny/seed{seed}", accuracy, 650)
+            output.add_base_to_new(dataset, "CoOp/tiny", seed, 95, 60, 2048)
+    rows = [row for row in cells(output, capsys) if row["method"] == "LinearProbe tiny"]
+    assert [(row["base"], row["new"], row["H"], row["seeds"]) for row in rows] == [
+        ("90.0", "", "", "1 2, base only"),
+        ("70.0", "", "", "1 2, base only"),
+        ("80.0", "", "", "1 2, base only"),  # the average
+    ]
+    assert "LinearProbe tiny  80.00 ± 0.00             –      –" in report(output, capsys=capsys)
+
+
+def test_a_missing_run_of_a_method_of_the_training_classes_is_told(output, capsys):
+    output.add("base2new/train_base/digits/shots_16/LinearProbe/tiny/seed1", 90)
+    output.add_base_to_new("letters", "CoOp/tiny", 1, 95, 60)
+    row = next(row for row in cells(output, capsys)[::-1] if row["method"] == "LinearProbe tiny")
+    assert row["base"] == "" and row["seeds"] == "missing 1 of 2 runs: letters: base 1"
+
+
 def test_the_average_is_per_seed_over_datasets(output, capsys):
     for seed, digits, letters in ((1, 90, 50), (2, 80, 70)):
         output.add_base_to_new("digits", "CoOp/tiny", seed, digits, 60, 2048, 10)
@@ -121,6 +142,21 @@ def test_the_average_is_per_seed_over_datasets(output, capsys):
     assert row["train s"] == "15.0"
     errors = [100 * (p * (1 - p) / 400) ** 0.5 for p in (0.6, 0.4)]
     assert float(row["s.e. new"]) == pytest.approx((errors[0] ** 2 + errors[1] ** 2) ** 0.5 / 2)
+
+
+def test_the_overview_has_h_of_every_dataset_beside_the_average(output, capsys):
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 90, 60, 2048, 10)
+    output.add_base_to_new("letters", "CoOp/tiny", 1, 80, 40, 2048, 20)
+    output.add_base_to_new("digits", "MuDPT/tiny", 1, 95, 95, 4096, 30)
+    text = report(output, "--format", "csv", capsys=capsys)
+    block = next(block for block in text.split("\n\n") if "overview" in block)
+    coop, mudpt = csv.DictReader(io.StringIO(block))
+    assert (coop["digits"], float(coop["letters"])) == ("72.0", pytest.approx(2 * 80 * 40 / 120))
+    assert (coop["base"], coop["new"], coop["learned"], coop["train s"]) == ("85.0", "50.0", "2048", "15.0")
+    assert float(coop["H"]) == pytest.approx(2 * 85 * 50 / 135)
+    assert (mudpt["digits"], mudpt["letters"], mudpt["H"]) == ("95.0", "", "")
+    table = next(part for part in report(output, capsys=capsys).split("\n\n") if "H on every dataset" in part)
+    assert [line.split()[0] for line in table.splitlines()[3:]] == ["CoOp", "MuDPT"]
 
 
 def test_an_incomplete_method_is_not_averaged(output, capsys):

@@ -326,6 +326,16 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(script, arguments, message
     assert recorder() == []
 
 
+def test_a_method_of_the_training_classes_alone_is_not_tested_on_new_ones(project, recorder):
+    assert call(project / "scripts/linear_probe/base2new_train.sh", "small", "1").returncode == 0
+    result = call(project / "scripts/linear_probe/base2new_test.sh", "small", "1")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: LinearProbe knows only the classes it was trained on: there is nothing to test on the new classes\n"
+    )
+    assert len(recorder()) == 1
+
+
 def test_an_unknown_dataset_is_named_with_the_nearest_one(root, tmp_path):
     result = call(
         root / "scripts/mudpt/base2new_test.sh", "digit", "1", PYTHON=sys.executable, OUTPUT=str(tmp_path / "output")
@@ -428,6 +438,16 @@ def test_quickstart_runs_everything_prints_the_table_and_skips_it_the_next_time(
     assert second.returncode == 0
     assert second.stdout.count("finished before") == 8
     assert len(recorder()) == 8
+
+
+def test_quickstart_leaves_out_new_classes_of_a_method_that_knows_none(quickstart, recorder):
+    command, environment = quickstart
+    environment = {**environment, "METHODS": "linear_probe coop", "SEEDS": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(recorder()) == 3
+    assert "linear_probe digits seed 1, new classes" not in result.stdout
+    assert any("LinearProbe tiny" in line and line.endswith("1, base only") for line in result.stdout.splitlines())
 
 
 def test_quickstart_goes_on_after_a_failed_run_and_says_so(quickstart, recorder):

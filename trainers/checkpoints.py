@@ -15,8 +15,8 @@ from torch import Tensor
 from clip.model import CLIP
 from user_error import UserError
 
-# Folders of whole-model checkpoints, looked into where there is no other; MaPLe's, and that of IVLP and PromptSRC.
-RELEASED_FOLDERS = ("MultiModalPromptLearner", "VLPromptLearner")
+# Folders of released checkpoints, looked into where there is no other: MaPLe's, IVLP's and PromptSRC's, CLIP-Adapter's.
+RELEASED_FOLDERS = ("MultiModalPromptLearner", "VLPromptLearner", "clip_adapter")
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
 OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}

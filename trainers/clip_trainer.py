@@ -87,7 +87,7 @@ class CLIPTrainer(TrainerX):
         if cfg.MODEL.INIT_WEIGHTS:
             load_pretrained_weights(self.learner, cfg.MODEL.INIT_WEIGHTS)
         self.model.to(self.device).eval()
-        print(f"Learned parameters: {sum(p.numel() for p in self.learner.parameters()):,}")
+        print(f"Learned parameters: {sum(p.numel() for p in self.learner.parameters() if p.requires_grad):,}")
 
         self.optim = build_optimizer(self.learner, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)

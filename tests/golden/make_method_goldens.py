@@ -630,8 +630,18 @@ def tip_step(
     labels = torch.tensor(query_labels)
     with tempfile.TemporaryDirectory() as folder:
         options = {**cfg, "init_alpha": alpha, "init_beta": beta, "cache_dir": folder, "search_step": [1, 1]}
-        module.run_tip_adapter_F(options, keys.t(), values, val, val_labels, val, val_labels, clip_weights, encoder,
-                                 [(queries, labels)])  # fmt: skip
+        module.run_tip_adapter_F(
+            options,
+            keys.t().clone(),
+            values,
+            val,
+            val_labels,
+            val,
+            val_labels,
+            clip_weights,
+            encoder,
+            [(queries, labels)],
+        )
     ((_, (logits, _), loss),) = recorder.calls
     (weight,) = optimizers[0].param_groups[0]["params"]
     clip_logits = 100.0 * queries @ clip_weights

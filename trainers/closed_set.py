@@ -1,0 +1,107 @@
+"""What the methods share that are made of the training images' features and so know the training classes alone.
+
+Checkpoints name these classes, so that a test on a part of them, or on another order of them, finds its own by name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from dassl.data import build_data_loader
+from dassl.utils import load_checkpoint, progress_bar
+from trainers.checkpoints import find_checkpoint
+from trainers.clip_trainer import LEARNER
+from trainers.feature_adapter import FeatureTrainer
+from user_error import UserError
+
+
+def rows_of(wanted: Sequence[str], known: Sequence[str]) -> list[int | None]:
+    """Place among ``known`` of each name in ``wanted``, None where it is not there.
+
+    Of equal names, which ImageNet has, the k-th in one list is the k-th in the other.
+    """
+    places = defaultdict(list)
+    for row, name in enumerate(known):
+        places[name].append(row)
+    rows = []
+    for name in wanted:
+        found = places.get(name)
+        rows.append(None if not found else found.pop(0) if len(found) > 1 else found[0])
+    return rows
+
+
+class ClosedSetTrainer(FeatureTrainer):
+    """Base of these methods. Their head has ``from_released``, which picks the rows of its classes from a checkpoint.
+
+    Attributes:
+        learner: the head; its ``known_classes`` are those of the checkpoint that is being loaded.
+    """
+
+    def check_one_epoch(self, cfg) -> None:
+        """Raise a UserError where a method that looks at its images once is told to train longer."""
+        if cfg.OPTIM.MAX_EPOCH != 1:
+            raise UserError(
+                f"OPTIM.MAX_EPOCH is {cfg.OPTIM.MAX_EPOCH}: {type(self).__name__} has no epochs, set it to 1"
+            )
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Adds the time that the block takes to the run's training time."""
+        start = time.time()
+        yield
+        self.train_seconds += time.time() - start
+
+    @torch.no_grad()
+    def encode(self, loader, description: str) -> tuple[Tensor, Tensor]:
+        """Features (N, e), float32, not normalised, and labels (N,) of a loader's images, in its order."""
+        features, labels = [], []
+        for batch in progress_bar(loader, desc=description, unit="batch"):
+            with self.computing():
+                features.append(self.clip_model.encode_image(batch["img"].to(self.device)).float())
+            labels.append(batch["label"].to(self.device))
+        return torch.cat(features), torch.cat(labels)
+
+    def all_train_images(self, augmented: bool):
+        """A loader of every training image once, in a fixed order."""
+        return build_data_loader(
+            self.cfg,
+            data_source=self.dm.dataset.train_x,
+            batch_size=self.cfg.DATALOADER.TEST.BATCH_SIZE,
+            tfm=(self.train_loader_x if augmented else self.test_loader).dataset.transform,
+            is_train=False,
+        )
+
+    def val_features(self, instead: str) -> tuple[Tensor, Tensor] | None:
+        """`encode` of the val images. None, with ``instead`` in a printed line, where there are none or test images."""
+        if not hasattr(self, "_val_features"):
+            dataset, self._val_features = self.dm.dataset, None
+            test = {item.impath for item in dataset.test}
+            if self.val_loader is None or any(item.impath in test for item in dataset.val):
+                print(f"{self.cfg.DATASET.NAME} has no val images that are not test images: {instead}")
+            else:
+                self._val_features = self.encode(self.val_loader, "val features")
+        return self._val_features
+
+    def run_state(self) -> dict:
+        return {**super().run_state(), "class_names": list(self.dm.dataset.classnames)}
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """As `CLIPTrainer.load_model`, for any list of classes that the head can handle.
+
+        Raises:
+            UserError: no folder is given, too.
+        """
+        name = type(self).__name__
+        if not directory:
+            raise UserError(f"{name} without training cannot be tested: name a training run with --model-dir")
+        path = find_checkpoint(directory, LEARNER, epoch)
+        self.learner.known_classes = load_checkpoint(path).get("run", {}).get("class_names")
+        if self.learner.known_classes is None:
+            raise UserError(f"{path} does not name its classes: it belongs to another method than {name}")
+        super().load_model(directory, epoch)
