@@ -16,7 +16,10 @@ from clip.weights import TINY
 from dassl.engine import TrainerX
 from datasets import splits
 
-METHODS = {"CoOp": "coop", "CoCoOp": "cocoop", "MuDPT": "mudpt"}
+METHODS = [
+    *("CoOp", "CoCoOp", "MuDPT", "VPT", "IVLP", "MaPLe", "KgCoOp", "ProGrad", "PromptSRC", "TCP"),
+    *("CLIP_LoRA", "CLIP_Adapter"),
+]
 QUICK = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "2"]
 
 

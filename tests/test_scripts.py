@@ -13,7 +13,24 @@ from pathlib import Path
 
 import pytest
 
-METHODS = {"zsclip": "ZeroshotCLIP", "coop": "CoOp", "cocoop": "CoCoOp", "mudpt": "MuDPT"}
+METHODS = {
+    "zsclip": "ZeroshotCLIP",
+    "coop": "CoOp",
+    "cocoop": "CoCoOp",
+    "mudpt": "MuDPT",
+    "vpt": "VPT",
+    "ivlp": "IVLP",
+    "maple": "MaPLe",
+    "kgcoop": "KgCoOp",
+    "prograd": "ProGrad",
+    "promptsrc": "PromptSRC",
+    "tcp": "TCP",
+    "clip_lora": "CLIP_LoRA",
+    "clip_adapter": "CLIP_Adapter",
+    "tip_adapter": "TipAdapter",
+    "tip_adapter_f": "TipAdapterF",
+    "linear_probe": "LinearProbe",
+}
 
 # Stands in for Python: records the command line and leaves the results.json of a finished run.
 RECORDER = """\
@@ -87,7 +104,22 @@ BASE, NEW = ("DATASET.SUBSAMPLE_CLASSES", "base"), ("DATASET.SUBSAMPLE_CLASSES",
 
 @pytest.mark.parametrize(
     ("method", "config"),
-    [("coop", "vit_b16_ctxv1"), ("cocoop", "vit_b16_c4_ep10_batch1_ctxv1"), ("mudpt", "vit_b16_bz4_ep10_nctx4_depth9")],
+    [
+        ("coop", "vit_b16_ctxv1"),
+        ("cocoop", "vit_b16_c4_ep10_batch1_ctxv1"),
+        ("mudpt", "vit_b16_bz4_ep10_nctx4_depth9"),
+        ("vpt", "vit_b16_c2_ep5_batch4_4"),
+        ("ivlp", "vit_b16_c2_ep5_batch4_2+2ctx"),
+        ("maple", "vit_b16_c2_ep5_batch4_2ctx"),
+        ("kgcoop", "vit_b16_ep100_ctxv1"),
+        ("prograd", "vit_b16_ep100"),
+        ("promptsrc", "vit_b16_c2_ep20_batch4_4+4ctx"),
+        ("tcp", "vit_b16_ep100_ctxv1"),
+        ("clip_lora", "vit_b16"),
+        ("clip_adapter", "vit_b16"),
+        ("tip_adapter", "vit_b16"),
+        ("tip_adapter_f", "vit_b16"),
+    ],
 )
 def test_base_to_new_trains_on_base_and_tests_that_model_on_new(method, config, project, recorder):
     trainer = METHODS[method]
@@ -108,6 +140,8 @@ def test_base_to_new_trains_on_base_and_tests_that_model_on_new(method, config, 
         ("coop", "vit_b16_ep50_ctxv1"),
         ("cocoop", "vit_b16_c4_ep10_batch1_ctxv1"),
         ("mudpt", "vit_b16_bz4_ep10_nctx4_depth9"),
+        ("maple", "vit_b16_c2_ep5_batch4_2ctx_cross_datasets"),
+        ("promptsrc", "vit_b16_c2_ep20_batch4_4+4ctx_cross_datasets"),
     ],
 )
 def test_cross_dataset_trains_on_imagenet_and_tests_elsewhere(method, config, project, recorder):
@@ -120,6 +154,25 @@ def test_cross_dataset_trains_on_imagenet_and_tests_elsewhere(method, config, pr
         expected_call(trainer, "imagenet", config, "1", model, *SHOTS),
         expected_call(trainer, "dtd", config, "1", tested, "--eval-only", "--model-dir", model),
     ]
+
+
+def test_every_method_has_the_five_scripts_and_its_paper_configs(root):
+    assert {folder.parent.name for folder in root.glob("scripts/*/method.sh")} == set(METHODS)
+    protocols = ("base2new_train", "base2new_test", "xd_train", "xd_test", "few_shot")
+    for method, trainer in METHODS.items():
+        assert all((root / f"scripts/{method}/{protocol}.sh").is_file() for protocol in protocols)
+        asked = "; ".join(
+            f"paper_config {protocol} {dataset} {shots}"
+            for protocol in protocols
+            for dataset in ("imagenet", "dtd", "eurosat", "oxford_pets")
+            for shots in ("1", "4", "16")
+        )
+        command = ["bash", "-c", f"source scripts/{method}/method.sh; echo $trainer; {asked}"]
+        name, *configs = subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.split()
+        assert name == trainer and len(configs) == 60
+        assert [
+            config for config in configs if not (root / f"configs/trainers/{trainer}/{config}.yaml").is_file()
+        ] == []
 
 
 def test_cross_dataset_evaluation_keeps_the_config_of_the_source(project, recorder):
