@@ -185,8 +185,13 @@ def read_options() -> tuple[list[str], list[str], list[str], int]:
         (os.environ.get(name) or default).split()
         for name, default in (("DATASETS", DATASETS), ("METHODS", METHODS), ("SEEDS", SEEDS))
     )
-    known_datasets = {path.stem for path in (ROOT / "configs" / "datasets").glob("*.yaml")}
+    files = {path.stem: path.read_text() for path in (ROOT / "configs" / "datasets").glob("*.yaml")}
+    known_datasets = set(files)
     known_methods = {path.parent.name for path in (ROOT / "scripts").glob("*/base2new_train.sh")}
+    if datasets == ["all"]:
+        datasets = sorted(name for name, text in files.items() if re.search(r'NAME: *"tiny"', text))
+    if methods == ["all"]:
+        methods = sorted(known_methods)
     for name, given, known in (("DATASETS", datasets, known_datasets), ("METHODS", methods, known_methods)):
         if unknown := sorted(set(given) - known):
             raise ValueError(f"{name}: unknown {', '.join(unknown)} (known: {', '.join(sorted(known))})")

@@ -503,6 +503,22 @@ def test_quickstart_leaves_out_new_classes_of_a_method_that_knows_none(quickstar
     assert any("LinearProbe tiny" in line and line.endswith("1, base only") for line in result.stdout.splitlines())
 
 
+def test_quickstart_knows_all_methods_and_all_embedded_datasets(quickstart, recorder):
+    command, environment = quickstart
+
+    def run(**variables):
+        everything = {**environment, "SEEDS": "1", **variables}
+        result = subprocess.run(command, env=everything, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    run(METHODS="all")
+    trained = [call[call.index("--trainer") + 1] for call in recorder() if "--eval-only" not in call]
+    assert sorted(trained) == sorted(set(METHODS.values()) - {"ZeroshotCLIP"})
+    embedded = "digits, lamplight, letters, patterns, shapes, shapes_blur, shapes_noise, shapes_sketch"
+    assert f"base-to-new on {embedded}: 16 runs" in run(DATASETS="all", METHODS="zsclip")
+
+
 def test_quickstart_goes_on_after_a_failed_run_and_says_so(quickstart, recorder):
     command, environment = quickstart
     failing = {**environment, "FAIL": "--seed 2 --trainer CoOp"}

@@ -9,34 +9,31 @@ from __future__ import annotations
 
 import os.path as osp
 import re
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from clip.model import CLIP
 from user_error import UserError
 
-# Folders of released checkpoints, looked into where there is no other: MaPLe's, IVLP's and PromptSRC's, CLIP-Adapter's.
-RELEASED_FOLDERS = ("MultiModalPromptLearner", "VLPromptLearner", "clip_adapter")
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
 OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
 ROUNDING = 0.05  # of a tensor's largest value: released averages of float16 weights are off by up to a hundredth
 
 
-def find_checkpoint(directory: str, name: str, epoch: int | None) -> str:
+def find_checkpoint(directory: str, names: Sequence[str], epoch: int | None) -> str:
     """Path of the checkpoint of an epoch, or of the best, else the last one.
 
     Args:
         directory: output folder of a training run.
-        name: folder in it of the learner; `RELEASED_FOLDERS` are tried after it.
+        names: folders in it that may hold the learner's; the first that exists does.
 
     Raises:
         UserError: there is none.
     """
-    folder = next(
-        (path for path in (osp.join(directory, part) for part in (name, *RELEASED_FOLDERS)) if osp.isdir(path)),
-        osp.join(directory, name),
-    )
+    folders = [osp.join(directory, name) for name in names]
+    folder = next(filter(osp.isdir, folders), folders[0])
     candidates = [f"model.pth.tar-{epoch}"] if epoch is not None else ["model-best.pth.tar"]
     if epoch is None and osp.isfile(osp.join(folder, "checkpoint")):
         with open(osp.join(folder, "checkpoint"), encoding="utf-8") as file:

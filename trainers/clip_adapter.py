@@ -44,6 +44,7 @@ class CLIP_Adapter(FeatureTrainer):
     """The adapter is of no class, so it serves new ones too."""
 
     config_node = "CLIP_ADAPTER"
+    released_folders = ("clip_adapter",)
     config_defaults = {"PREC": "fp16", "REDUCTION": 4, "RATIO": 0.2}
 
     def build_head(self, cfg, class_names, clip_model) -> Adapter:

@@ -55,7 +55,8 @@ def usable_precision(precision: str, key: str, device: torch.device) -> str:
 class CLIPTrainer(TrainerX):
     """Base of all trained methods. A method gives the first three members below, and `loss` where it is not plain.
 
-    ``config_defaults`` become ``cfg.TRAINER.<config_node>``; a key PREC among them is required.
+    ``config_defaults`` become ``cfg.TRAINER.<config_node>``; a key PREC among them is required. ``released_folders``
+    are where the method's released code saves its checkpoints, if not under the name `LEARNER`.
 
     Attributes:
         model: the network, images (B, 3, H, W) -> logits (B, C).
@@ -65,6 +66,7 @@ class CLIPTrainer(TrainerX):
 
     config_node = ""
     config_defaults: dict = {}
+    released_folders: tuple[str, ...] = ()
     loaded_epoch: int | None = None
 
     def build_network(self, cfg, class_names: list[str], clip_model: CLIP) -> tuple[nn.Module, nn.Module]:
@@ -152,7 +154,7 @@ class CLIPTrainer(TrainerX):
         if not directory:
             print("No --model-dir: the learned parameters keep their initial values")
             return
-        path = find_checkpoint(directory, LEARNER, epoch)
+        path = find_checkpoint(directory, (LEARNER, *self.released_folders), epoch)
         checkpoint = load_checkpoint(path)
         learned = learned_tensors(checkpoint["state_dict"], self.clip_model, path)
         learned = getattr(self.learner, "from_released", lambda tensors: tensors)(learned)

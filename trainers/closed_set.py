@@ -100,7 +100,7 @@ class ClosedSetTrainer(FeatureTrainer):
         name = type(self).__name__
         if not directory:
             raise UserError(f"{name} without training cannot be tested: name a training run with --model-dir")
-        path = find_checkpoint(directory, LEARNER, epoch)
+        path = find_checkpoint(directory, [LEARNER], epoch)
         self.learner.known_classes = load_checkpoint(path).get("run", {}).get("class_names")
         if self.learner.known_classes is None:
             raise UserError(f"{path} does not name its classes: it belongs to another method than {name}")

@@ -39,7 +39,7 @@ class Consistency:
 
 
 def text_distance(outputs: Outputs, frozen_text: Tensor) -> Tensor:
-    """1 - mean cosine of the text features and frozen CLIP's (C, e), as KgCoOp and TCP have it."""
+    """1 - mean cosine of the text features and frozen CLIP's (C, e)."""
     return 1 - F.cosine_similarity(outputs.text_features, frozen_text).mean()
 
 

@@ -1,4 +1,4 @@
-"""Prompts of their own for each encoder and layer: what VPT, IVLP and PromptSRC learn, and what MuDPT fuses."""
+"""Deep prompts of their own for either encoder, which do not know of each other."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def prompt_depth(depth: int, layers: int, key: str) -> int:
 
 
 def two_encoder_prompts(method: str, key: str, node, class_names: list[str], clip_model: CLIP) -> IndependentPrompts:
-    """Prompts of IVLP's layout in both encoders; words of CTX_INIT beyond N_CTX_TEXT tokens stay in the prompt.
+    """Prompts in both encoders; words of CTX_INIT beyond N_CTX_TEXT tokens stay in the prompt.
 
     Args:
         method, key: names of the method and of its configuration node, for messages.
@@ -110,7 +110,7 @@ def two_encoder_prompts(method: str, key: str, node, class_names: list[str], cli
 def worded_context(
     ctx_init: str, n_ctx: int, class_names: list[str], clip_model: CLIP
 ) -> tuple[nn.Parameter, ClassText]:
-    """Context (n, d_t) and layout as MaPLe's family reads CTX_INIT: its first n tokens are learned, the others stay.
+    """Context (n, d_t) and layout from the words of CTX_INIT: their first n tokens are learned, the others stay.
 
     Longer contexts than `WORDS_UP_TO` are random, whatever the words, as in the released codes.
     """

@@ -16,6 +16,7 @@ from trainers.prompt_trainer import PromptTrainer
 @TRAINER_REGISTRY.register()
 class IVLP(PromptTrainer):
     config_node = "IVLP"
+    released_folders = ("VLPromptLearner",)
     config_defaults = {
         "N_CTX_VISION": 2,  # prompts per layer of the image encoder
         "N_CTX_TEXT": 2,

@@ -49,6 +49,7 @@ class PromptLearner(nn.Module):
 @TRAINER_REGISTRY.register()
 class MaPLe(PromptTrainer):
     config_node = "MAPLE"
+    released_folders = ("MultiModalPromptLearner",)
     config_defaults = {
         "N_CTX": 2,  # prompts per layer and encoder
         "CTX_INIT": "a photo of a",  # words for the shallow prompts, for up to 4 of them; "": random

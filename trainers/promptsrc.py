@@ -19,6 +19,7 @@ from trainers.prompt_trainer import PromptTrainer
 @TRAINER_REGISTRY.register()
 class PromptSRC(PromptTrainer):
     config_node = "PROMPTSRC"
+    released_folders = ("VLPromptLearner",)
     config_defaults = {
         "N_CTX_VISION": 4,  # prompts per layer of the image encoder
         "N_CTX_TEXT": 4,

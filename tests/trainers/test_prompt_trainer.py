@@ -179,16 +179,16 @@ def test_upstream_checkpoints_load_for_any_list_of_classes(module, backbone, tmp
 
 def test_the_best_model_is_found_first_then_the_last(tmp_path):
     with pytest.raises(UserError, match="train first"):
-        find_checkpoint(str(tmp_path), LEARNER, None)
+        find_checkpoint(str(tmp_path), [LEARNER], None)
     folder = tmp_path / LEARNER
     folder.mkdir()
     (folder / "checkpoint").write_text("model.pth.tar-7\n")
     (folder / "model.pth.tar-7").touch()
-    assert find_checkpoint(str(tmp_path), LEARNER, None).endswith("model.pth.tar-7")
+    assert find_checkpoint(str(tmp_path), [LEARNER], None).endswith("model.pth.tar-7")
     (folder / "model-best.pth.tar").touch()
-    assert find_checkpoint(str(tmp_path), LEARNER, None).endswith("model-best.pth.tar")
+    assert find_checkpoint(str(tmp_path), [LEARNER], None).endswith("model-best.pth.tar")
     with pytest.raises(UserError, match="model.pth.tar-3"):
-        find_checkpoint(str(tmp_path), LEARNER, 3)
+        find_checkpoint(str(tmp_path), [LEARNER], 3)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_released_checkpoint_of_another_backbone_is_refused(trainer, change, t
     ("trainer", "others"), [("MaPLe", "IVLP"), ("IVLP", "MaPLe"), ("VPT", "IVLP"), ("IVLP", "VPT")]
 )
 def test_a_released_checkpoint_of_another_method_is_refused(trainer, others, tmp_path):
-    save(released_state(others), tmp_path / RELEASED[others][2])
+    save(released_state(others), tmp_path / RELEASED[trainer][2])
     with pytest.raises(UserError, match="it belongs to another"):
         build(trainer).load_model(str(tmp_path), epoch=5)
 
