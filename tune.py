@@ -101,8 +101,8 @@ def base_and_new(args: argparse.Namespace, dataset: str, seed: int, point: dict[
             trainer.train()
         base = score(trainer, base_loader)
         other, new_loader = build(args, dataset, seed, point, "new", output)
-        for name in trainer.get_model_names():
-            other._models[name].load_state_dict(trainer._models[name].state_dict())
+        if trainer.get_model_names():
+            train.load_trained(other, output, None)
         return base, score(other, new_loader)
 
 

@@ -38,3 +38,14 @@ def test_points_are_ranked_by_h_on_validation_images_alone(tmp_path, monkeypatch
     assert scores[0][2] >= scores[1][2]
     for base, new, harmonic in scores:
         assert abs(harmonic - 2 * base * new / (base + new)) < 0.15
+
+
+def test_a_cache_of_the_base_classes_is_scored_as_zero_shot_on_the_new_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def scores(trainer, **point):
+        args = tune.parse_args([trainer, "--datasets", "digits", "--shots", "2", "--root", str(tmp_path / "data")])
+        return tune.base_and_new(args, "digits", 1, point)
+
+    point = {"OPTIM.MAX_EPOCH": "1", "TRAINER.TIP_ADAPTER.AUGMENT_EPOCH": "1"}
+    assert scores("TipAdapterF", **point)[1] == scores("ZeroshotCLIP")[1]

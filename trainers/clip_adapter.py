@@ -1,6 +1,6 @@
 """CLIP-Adapter: a bottleneck on frozen CLIP's image feature, mixed with the feature itself.
 
-Gao et al., "CLIP-Adapter: Better Vision-Language Models with Feature Adapters", IJCV 2023 (arXiv 2110.04544).
+Gao et al., "CLIP-Adapter: Better Vision-Language Models with Feature Adapters", IJCV 2024 (arXiv 2110.04544).
 Released code: https://github.com/gaopengcuhk/CLIP-Adapter (no licence stated), run with CoOp's settings; as there, only
 the image side has an adapter.
 """
@@ -45,7 +45,7 @@ class CLIP_Adapter(FeatureTrainer):
 
     config_node = "CLIP_ADAPTER"
     released_folders = ("clip_adapter",)
-    config_defaults = {"PREC": "fp16", "REDUCTION": 4, "RATIO": 0.2}
+    config_defaults = {"PREC": "fp32", "REDUCTION": 4, "RATIO": 0.2}
 
     def build_head(self, cfg, class_names, clip_model) -> Adapter:
         template = dataset_template(cfg, self.dm.dataset)

@@ -2,8 +2,9 @@
 
 Zanella, Ben Ayed, "Low-Rank Few-Shot Adaptation of Vision-Language Models", CVPRW 2024 (arXiv 2405.18541). Released
 code: MaxZanella/CLIP-LoRA, which states no licence. What differs here: the learning rate follows its cosine epoch by
-epoch and to 0 (there step by step, to 1e-6), training ends with an epoch, tokens that all classes share are computed
-once and so have one dropout mask for all, and there is no addition to the output projection.
+epoch and to 0 (there step by step, to 1e-6), training ends with an epoch and leaves out its incomplete last batch,
+tokens that all classes share are computed once and so have one dropout mask for all, logits are scaled as the backbone
+says (there by 100), and there is no addition to the output projection. The release computes in what PREC calls amp.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from trainers.templates import DEFAULT_TEMPLATE, TEMPLATES, dataset_template
 from user_error import UserError
 
 ENCODERS = ("both", "text", "vision")
-# First and last layer as fractions of their number; the released code lists them for encoders of 12 layers.
+# From which layer and up to which (exclusive), as fractions of their number; the released code lists the layers.
 POSITIONS = {
     "all": (0, 1),
     "bottom": (0, 1 / 3),
@@ -31,8 +32,8 @@ POSITIONS = {
     "up": (2 / 3, 1),
     "half-bottom": (0, 1 / 2),
     "half-up": (1 / 2, 1),
-    "top3": (3 / 4, 1),
 }
+TOP3 = "top3"  # the last three layers
 RELEASED_TEMPLATES = dict.fromkeys(TEMPLATES, DEFAULT_TEMPLATE)  # the released code has one for all data sets
 
 
@@ -65,7 +66,7 @@ class LoRALearner(nn.Module):
     def __init__(self, node, class_names: list[str], template: str, clip_model):
         super().__init__()
         encoder = one_of(node, "ENCODER", ENCODERS, "TRAINER.CLIP_LORA")
-        begin, end = POSITIONS[one_of(node, "POSITION", tuple(POSITIONS), "TRAINER.CLIP_LORA")]
+        position = one_of(node, "POSITION", (*POSITIONS, TOP3), "TRAINER.CLIP_LORA")
         if not 0 <= node.DROPOUT < 1:
             raise UserError(f"TRAINER.CLIP_LORA.DROPOUT is {node.DROPOUT}: it must be at least 0 and below 1")
         if encoder != "text" and not isinstance(clip_model.visual, VisionTransformer):
@@ -77,7 +78,7 @@ class LoRALearner(nn.Module):
         parts, scale = adapted_parts(node.PARAMS), node.ALPHA / math.sqrt(rank)
 
         def adapted(transformer) -> nn.ModuleDict:
-            layers = range(round(begin * transformer.layers), round(end * transformer.layers))
+            layers = adapted_layers(position, transformer.layers)
             return nn.ModuleDict({str(i): LowRank(transformer.width, parts, rank, scale, node.DROPOUT) for i in layers})
 
         self.text = adapted(clip_model.transformer) if encoder != "vision" else nn.ModuleDict()
@@ -86,6 +87,14 @@ class LoRALearner(nn.Module):
 
     def forward(self) -> Prompts:
         return Prompts(text_layers=layers_of(self.text), visual_layers=layers_of(self.vision))
+
+
+def adapted_layers(position: str, count: int) -> range:
+    """Which of ``count`` layers a POSITION names."""
+    if position == TOP3:
+        return range(max(count - 3, 0), count)
+    begin, end = POSITIONS[position]
+    return range(round(begin * count), round(end * count))
 
 
 def layers_of(adapted: nn.ModuleDict) -> list[Layer]:

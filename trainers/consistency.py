@@ -1,6 +1,6 @@
 """Losses that keep prompted features near frozen CLIP's.
 
-Khattak et al., PromptSRC (arXiv 2307.06948), equations 3 to 6: mutual agreement of features and of logits. Yao et al.,
+Khattak et al., PromptSRC (arXiv 2307.06948), section 3.2.1: mutual agreement of features and of logits. Yao et al.,
 KgCoOp (arXiv 2303.13283): of text features alone.
 """
 
@@ -17,7 +17,7 @@ from trainers.imagenet_templates import IMAGENET_TEMPLATES
 from trainers.prompt_trainer import Outputs, PromptedCLIP
 from trainers.templates import template_features
 
-TEMPLATES = IMAGENET_TEMPLATES[:60]  # PromptSRC's released code lists the first 60 of OpenAI's 80
+TEMPLATES = IMAGENET_TEMPLATES[:60]  # PromptSRC's released code has the first 60 of OpenAI's 80
 
 
 @dataclass(frozen=True)

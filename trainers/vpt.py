@@ -37,7 +37,7 @@ class VPT(PromptTrainer):
     config_defaults = {
         "N_CTX_VISION": 2,  # prompts per layer
         "CTX_INIT": "a photo of a",  # words before the class name; the released code has these, whatever is set
-        "PREC": "fp16",  # fp32, fp16, bf16 or amp
+        "PREC": "fp32",  # fp32, fp16, bf16 or amp; the released code computes in fp32 whatever its YAML says
         "PROMPT_DEPTH_VISION": 1,  # layers with prompts of their own, the first included; 1: shallow
     }
 

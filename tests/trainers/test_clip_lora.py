@@ -169,8 +169,11 @@ def test_positions_of_twelve_layers_are_the_released_codes():
         "all": (0, 12), "bottom": (0, 4), "mid": (4, 8), "up": (8, 12),
         "half-bottom": (0, 6), "half-up": (6, 12), "top3": (9, 12),
     }  # fmt: skip
-    found = {name: (round(12 * begin), round(12 * end)) for name, (begin, end) in clip_lora.POSITIONS.items()}
-    assert found == released
+    assert set(released) == {*clip_lora.POSITIONS, clip_lora.TOP3}
+    for name, (begin, end) in released.items():
+        assert clip_lora.adapted_layers(name, 12) == range(begin, end)
+    assert clip_lora.adapted_layers("half-up", 24) == range(12, 24)
+    assert clip_lora.adapted_layers("top3", 24) == range(21, 24)
 
 
 def test_a_resnet_learns_in_the_text_encoder():

@@ -198,7 +198,8 @@ def test_configurations_have_the_released_values(file, root):
     )
     assert list(cfg.INPUT.TRANSFORMS) == ["random_resized_crop", "random_flip", "normalize"]
     own = cfg.TRAINER[file.split("/")[0].upper()]
-    assert dict(own) == {"CTX_INIT": "a photo of a", "PREC": "fp16", **node}
+    precision = "fp32" if file.startswith("VPT") else "fp16"  # VPT's released code computes in fp32
+    assert dict(own) == {"CTX_INIT": "a photo of a", "PREC": precision, **node}
 
 
 @pytest.mark.parametrize("trainer", METHODS)
