@@ -87,6 +87,9 @@ class Measure:
         return cls(float(np.mean(values)), float(np.std(values)) if len(values) > 1 else None)
 
 
+AVERAGES = ("base", "new", "H", "learned", "train s")  # of an overview
+COLUMNS = {*AVERAGES, "protocol", "dataset", "method", "seeds", "accuracy", "base std", "new std"}
+
 Value = str | int | float | Measure | None
 
 
@@ -266,14 +269,19 @@ def base_to_new_tables(runs: list[Run]) -> list[Table]:
     return tables
 
 
+def column(dataset: str) -> str:
+    """Heading of a dataset's column; one that is called like a column of the reports is told from it."""
+    return f"{dataset} (dataset)" if dataset in COLUMNS else dataset
+
+
 def overview_table(runs: list[Run], datasets: Sequence[str], setting: str) -> Table:
     """One row per method: H on every dataset, and the figures of its average over them."""
     rows = []
     for method, own in averaged_methods(runs):
         by_dataset = group(own, "dataset")
         average = average_row(own, datasets, seeds_of(runs))
-        row = {dataset: base_to_new_row(by_dataset.get((dataset,), []), set())["H"] for dataset in datasets}
-        figures = {name: average[name] for name in ("base", "new", "H", "learned", "train s")}
+        row = {column(dataset): base_to_new_row(by_dataset.get((dataset,), []), set())["H"] for dataset in datasets}
+        figures = {name: average[name] for name in AVERAGES}
         rows.append({"method": method, **row, **figures})
     kind = f"base-to-new overview, {setting}"  # its columns are those of no other table
     return Table(kind, f"base-to-new, H on every dataset, then the average over them ({setting})", rows)

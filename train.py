@@ -142,28 +142,51 @@ def third_party_trainer(args: argparse.Namespace, config_files: list[str]) -> st
 def accept_new_keys(new: dict[str, object], known: set[str], trainer: str) -> None:
     """Print the new keys; UserError where one is no addition but a misspelt key."""
     for key in new:
+        if key.lower() == f"trainer.{trainer.lower()}":
+            continue  # its own node, as TRAINER.UMUDPT beside our TRAINER.MUDPT
         node, _, name = key.rpartition(".")
         siblings = [known_key.rpartition(".")[2] for known_key in known if known_key.rpartition(".")[0] == node]
-        near = difflib.get_close_matches(name, siblings, n=1, cutoff=0.85)
-        if near and not name.startswith(near[0]):
-            raise UserError(f'unknown config key "{key}" (did you mean "{node}{node and "."}{near[0]}"?)')
+        near = misspelt_key(name, siblings)
+        if near:
+            raise UserError(f'unknown config key "{key}" (did you mean "{node}{node and "."}{near}"?)')
     values = [key for key, value in new.items() if not isinstance(value, dict)]
     if values:
         print(f"Keys that are not known here, taken for {trainer}: {', '.join(values)}")
 
 
+def misspelt_key(name: str, known: list[str]) -> str:
+    """The key of ``known`` that ``name`` is probably meant to be, or "". Case does not count."""
+    by_lower_case = {key.lower(): key for key in sorted(known)}
+    name = name.lower()
+    near = difflib.get_close_matches(name, by_lower_case, n=1, cutoff=0.8)
+    for key in by_lower_case:  # the ratio of a short key and the same with a letter or two more is low
+        more = name.removeprefix(key)
+        if more != name and more.isalpha() and len(more) <= min(2, len(key)):
+            near.append(key)
+    return by_lower_case[near[0]] if near else ""
+
+
 @contextmanager
 def missing_keys_named(cfg) -> Iterator[None]:
-    """End in one line where a trainer reads a key that nothing sets."""
+    """End in one line where a trainer reads a key that nothing sets, or one below a value."""
     try:
         yield
     except AttributeError as error:
         from yacs.config import CfgNode
 
-        from dassl.config import all_items
+        from dassl.config import all_items, get_cfg_default
 
         if not isinstance(error.obj, CfgNode):
-            raise
+            ours = get_cfg_default()
+            extend_cfg(ours)
+            known = dict(all_items(ours))
+            values = [key for key, value in all_items(cfg) if value is error.obj and key not in known]
+            if not values or not (error.name or "").isupper():
+                raise
+            raise UserError(
+                f"{cfg.TRAINER.NAME} reads {error.name} of the config key {' or '.join(values)}, which is "
+                f"{error.obj!r}, no group of keys: set {values[0]}.{error.name} in its place"
+            ) from error
         nodes = (f"{key}." for key, value in all_items(cfg) if value is error.obj)
         raise UserError(
             f"{cfg.TRAINER.NAME} reads the config key {next(nodes, '')}{error.name}, which nothing sets: give it as a "
@@ -274,10 +297,12 @@ def to_dict(node) -> dict:
 
 def backbone_of(cfg) -> str:
     """The backbone's name in the results: a local file's own, after the open_clip name that tells how to read it."""
-    name, file = cfg.MODEL.BACKBONE.NAME, os.path.basename(cfg.MODEL.BACKBONE.PATH)
+    from clip.open_clip_weights import PREFIX, canonical_name
+
+    name, file = canonical_name(cfg.MODEL.BACKBONE.NAME), os.path.basename(cfg.MODEL.BACKBONE.PATH)
     if not file:
         return name
-    return f"{name} {file}" if name.startswith("open_clip:") else file
+    return f"{name} {file}" if name.startswith(PREFIX) else file
 
 
 def describe_run(trainer, cfg) -> dict:

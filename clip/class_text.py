@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.prompts import UNCHANGED, Prompts, at_layer
+from user_error import UserError
 
 if TYPE_CHECKING:
     from clip.model import CLIP
@@ -107,8 +108,15 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts) -> Tensor:
 
     Raises:
         ValueError: ``prompts`` does not fit the layout of ``text``.
+        UserError: a text is longer than the context of ``clip``.
     """
     dtype = clip.dtype
+    length, room = text.prefix_length + text.longest, len(clip.positional_embedding)
+    if length > room:
+        raise UserError(
+            f"a prompt has {length} tokens, start and end included, but the backbone's context length is {room}: "
+            "shorten the context, the template or the class names, or choose another MODEL.BACKBONE.NAME or PATH"
+        )
     context = _check(text, prompts)
     if context is not None:
         context = context.to(dtype)

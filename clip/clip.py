@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from clip import weights
 from clip.model import CLIP, build_model
 from clip.simple_tokenizer import SimpleTokenizer
+from clip.weights import PIXEL_MEAN, PIXEL_STD
 from user_error import UserError
 
 __all__ = ["available_models", "build_model", "load", "tokenize"]
-
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pre-training images, RGB in 0..1
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
 _MODELS = weights.MODELS
 _tokenizer = SimpleTokenizer()
@@ -41,7 +39,8 @@ def load(
     """Load a CLIP and the image transform that belongs to it.
 
     Args:
-        name: one of `available_models`, or the path of a checkpoint (see `clip.weights`).
+        name: one of `available_models`, a name of open_clip's registry, or the path of a checkpoint (see
+            `clip.weights`).
         device: where to put the model; by default a GPU if there is one. On a CPU the model is cast to float32,
             elsewhere it keeps the checkpoint's precision.
         jit: accepted for OpenAI's callers; the model returned is always an ordinary module.
@@ -61,7 +60,7 @@ def load(
         model = weights.load_clip(name=name, cache=download_root)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = model.float() if device.type == "cpu" else model.to(device)
-    return model, _transform(model.visual.input_resolution)
+    return model, _transform(model.visual.input_resolution, *weights.normalization(name))
 
 
 def tokenize(texts: str | list[str], context_length: int = 77, truncate: bool = False) -> torch.Tensor:
@@ -101,7 +100,7 @@ def _download(url: str, root: str | None = None) -> str:
     return weights.download(url, root)
 
 
-def _transform(n_px: int) -> Callable:
+def _transform(n_px: int, mean: Sequence[float] = PIXEL_MEAN, std: Sequence[float] = PIXEL_STD) -> Callable:
     """OpenAI's preprocessing: resize the shorter side to ``n_px``, crop the centre, normalise."""
     from torchvision import transforms  # slow to import, and only `load` needs it
 
@@ -111,7 +110,7 @@ def _transform(n_px: int) -> Callable:
             transforms.CenterCrop(n_px),
             _to_rgb,
             transforms.ToTensor(),
-            transforms.Normalize(PIXEL_MEAN, PIXEL_STD),
+            transforms.Normalize(mean, std),
         ]
     )
 

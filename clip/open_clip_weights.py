@@ -31,7 +31,7 @@ class OpenClipModel:
     """What open_clip's registry knows of a name.
 
     Attributes:
-        name: as the user wrote it.
+        name: as `canonical_name` gives it.
         arguments: those of `clip.model.CLIP`.
         published: open_clip's entry of the tag, with where the file is, "mean" and "std"; empty without a tag.
     """
@@ -41,14 +41,27 @@ class OpenClipModel:
     published: dict
 
 
+def canonical_name(name: str) -> str:
+    """One spelling of all that open_clip takes for the same tag, "open_clip:<model>/<tag>"; other names as they are.
+
+    Spaces around the parts do not count, nor case and "-" for "_" except in the model.
+    """
+    if not name.strip().lower().startswith(PREFIX):
+        return name
+    model, _, tag = name.strip()[len(PREFIX) :].partition("/")
+    tag = tag.strip().lower().replace("-", "_")
+    return PREFIX + model.strip() + (f"/{tag}" if tag else "")
+
+
 def find(name: str) -> OpenClipModel:
-    """The model of a MODEL.BACKBONE.NAME that begins with `PREFIX`.
+    """The model of a MODEL.BACKBONE.NAME that `canonical_name` begins with `PREFIX`.
 
     Raises:
         UserError: unknown model or tag, or one of another architecture than OpenAI's.
     """
     import open_clip  # slow, since it brings timm: only for these names
 
+    name = canonical_name(name)
     model, _, tag = name.removeprefix(PREFIX).partition("/")
     if model not in open_clip.list_models():
         raise UserError(
@@ -59,7 +72,7 @@ def find(name: str) -> OpenClipModel:
     published = open_clip.get_pretrained_cfg(model, tag)
     if tag and not published:
         # "laion2b" is far, letter by letter, from all that begin with it
-        near = next((known for known in tags if known.startswith(tag.lower())), tag)
+        near = next((known for known in tags if known.startswith(tag)), tag)
         others = f"choose one of {', '.join(tags)}" if tags else "it publishes none: set MODEL.BACKBONE.PATH to a file"
         raise UserError(
             f'MODEL.BACKBONE.NAME "{name}": open_clip has no tag "{tag}" of {model}{did_you_mean(near, tags)}; {others}'
@@ -80,9 +93,10 @@ def download(name: str, folder: str) -> str:
     """
     import open_clip
 
-    published = find(name).published
+    found = find(name)
+    name, published = found.name, found.published
     if not published:
-        model = name.removeprefix(PREFIX).rstrip("/")
+        model = name.removeprefix(PREFIX)
         tags = open_clip.list_pretrained_tags_by_model(model)
         advice = f"add one of its tags, as in {PREFIX}{model}/{tags[0]}, or " if tags else ""
         raise UserError(f'MODEL.BACKBONE.NAME "{name}" names no checkpoint: {advice}set MODEL.BACKBONE.PATH to a file')

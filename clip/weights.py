@@ -25,6 +25,8 @@ from verified_download import alone, checksum
 from verified_download import fetch as _fetch
 
 TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tiny", "tiny_clip.pt")
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pre-training images, RGB in 0..1
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 # Name -> where its checkpoint is. In a URL the folder is the file's SHA-256.
@@ -114,7 +116,16 @@ def _find(name: str, path: str, cache: str | None) -> str:
 
 
 def _is_open_clip(name: str) -> bool:
-    return name.startswith(open_clip_weights.PREFIX)
+    return open_clip_weights.canonical_name(name).startswith(open_clip_weights.PREFIX)
+
+
+def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, of each channel in 0..1, of the images that the checkpoint ``name`` was trained on.
+
+    Those of OpenAI's models, unless open_clip's registry says otherwise.
+    """
+    published = open_clip_weights.find(name).published if _is_open_clip(name) else {}
+    return published.get("mean", PIXEL_MEAN), published.get("std", PIXEL_STD)
 
 
 def report_normalization(name: str, mean: Sequence[float], std: Sequence[float]) -> None:

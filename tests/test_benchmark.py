@@ -159,6 +159,34 @@ def test_the_overview_has_h_of_every_dataset_beside_the_average(output, capsys):
     assert [line.split()[0] for line in table.splitlines()[3:]] == ["CoOp", "MuDPT"]
 
 
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        "method",
+        "H",
+        "base",
+        "new",
+        "learned",
+        "train s",
+        "protocol",
+        "dataset",
+        "seeds",
+        "accuracy",
+        "base std",
+        "new std",
+    ],
+)
+def test_a_dataset_called_like_a_column_keeps_a_column_of_its_own(dataset, output, capsys):
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 90, 60, 2048, 10)
+    output.add_base_to_new(dataset, "CoOp/tiny", 1, 80, 40, 2048, 20)
+    text = report(output, "--format", "csv", capsys=capsys)
+    (row,) = csv.DictReader(io.StringIO(next(block for block in text.split("\n\n") if "overview" in block)))
+    assert float(row[f"{dataset} (dataset)"]) == pytest.approx(2 * 80 * 40 / 120)
+    assert (row["method"], row["learned"], row["train s"]) == ("CoOp tiny", "2048", "15.0")
+    assert (row["base"], row["new"], float(row["H"])) == ("85.0", "50.0", pytest.approx(2 * 85 * 50 / 135))
+    assert f"{dataset} (dataset)" in report(output, capsys=capsys)
+
+
 def test_an_incomplete_method_is_not_averaged(output, capsys):
     for dataset in ("digits", "letters"):
         output.add_base_to_new(dataset, "CoOp/tiny", 1, 90, 60)

@@ -141,6 +141,20 @@ def test_dataset_file_then_method_file_then_flags_then_pairs(run_folder):
     assert cfg.is_frozen()
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "shown"),
+    [
+        ("ViT-B/16", "", "ViT-B/16"),
+        ("ViT-B/16", "some/own.pt", "own.pt"),
+        (" Open_CLIP:ViT-B-16/OPENAI", "", "open_clip:ViT-B-16/openai"),
+        ("open_clip:ViT-B-16/", "some/own.pt", "open_clip:ViT-B-16 own.pt"),
+    ],
+)
+def test_a_backbone_has_one_name_in_the_results_however_it_is_written(name, path, shown):
+    cfg = train.setup_cfg(train.parse_args(["MODEL.BACKBONE.NAME", name, "MODEL.BACKBONE.PATH", path]))
+    assert train.backbone_of(cfg) == shown
+
+
 def test_every_flag_sets_its_key(run_folder):
     flags = "--resume old --source-domains a b --target-domains c --transforms random_flip normalize --head mlp".split()
     cfg = train.setup_cfg(train.parse_args(arguments(*flags)))
@@ -272,6 +286,7 @@ def test_a_run_without_a_test_has_results_without_metrics(run_folder):
         (["--trainer", "ThirdPartyLinaer"], ['"ThirdPartyLinaer"', 'did you mean "ThirdPartyLinear"?']),
         (["DATASET.NAME", "ThirdPartyColors"], ['"ThirdPartyColors"', 'did you mean "ThirdPartyColours"?']),
         (["OPTIM.MAX_EPOHC", "3"], ['"OPTIM.MAX_EPOHC"', 'did you mean "OPTIM.MAX_EPOCH"?']),
+        (["OPTIM..LR", "3"], ['"OPTIM..LR"']),
         (["TRAINER.COOP.NCTX", "3"], ['"TRAINER.COOP.NCTX"', 'did you mean "TRAINER.COOP.N_CTX"?']),
         (["OPTIM.MAX_EPOCH"], ['"OPTIM.MAX_EPOCH"']),
         (["OPTIM.MAX_EPOCH", "many"], ['"OPTIM.MAX_EPOCH"', "'many'"]),
@@ -285,6 +300,19 @@ def test_a_mistake_is_one_line_exit_code_2_and_leaves_nothing(more, parts, run_f
     assert train.run(arguments(*more)) == 2
     assert_one_error_line(capsys, *parts)
     assert not Path("runs").exists()
+
+
+@TRAINER_REGISTRY.register()
+class ThirdPartyReading(ThirdPartyLinear):
+    """Reads a key of its own."""
+
+    def build_model(self):
+        _ = self.cfg.TRAINER.THIRD.ALPHA
+
+
+def test_a_value_where_the_trainer_reads_a_group_is_one_line(run_folder, capsys):
+    assert train.run(arguments("TRAINER.THIRD", "3", trainer="ThirdPartyReading")) == 2
+    assert_one_error_line(capsys, "ThirdPartyReading", "TRAINER.THIRD, which is 3", "TRAINER.THIRD.ALPHA")
 
 
 def test_an_unknown_flag_is_one_line_and_exit_code_2(capsys):

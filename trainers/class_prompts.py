@@ -23,6 +23,7 @@ def class_text(
     position: str = "end",
     class_specific: bool = False,
     context_length: int = 77,
+    key: str = "CLASS_TOKEN_POSITION",
 ) -> ClassText:
     """Token layout of the prompts [SOS, n_ctx context vectors, class name, ".", EOT].
 
@@ -31,6 +32,7 @@ def class_text(
         words: what stands in the place of the context for the tokenizer; by default one placeholder a vector. Words
             beyond ``n_ctx`` tokens stay in the prompt, between context and class name (as in CoOp).
         n_ctx, position, class_specific: as in `ClassText`.
+        key: configuration key of ``position``, for messages.
 
     Raises:
         UserError: a class name is too long for the context, or the position is unknown.
@@ -51,7 +53,7 @@ def class_text(
     try:
         return ClassText(tokens, n_ctx, position, lengths, class_specific)
     except ValueError as error:
-        raise UserError(f'TRAINER.COOP.CLASS_TOKEN_POSITION "{position}": {error}') from error
+        raise UserError(f'{key} "{position}": {error}') from error
 
 
 def template_text(class_names: list[str], template: str) -> ClassText:

@@ -33,7 +33,8 @@ class PromptLearner(nn.Module):
         else:
             leading = (len(class_names),) if node.CSC else ()
             self.ctx = random_context(*leading, n_ctx, clip_model.ln_final.weight.shape[0])
-        self.class_text = class_text(class_names, words, n_ctx, node.CLASS_TOKEN_POSITION, node.CSC)
+        position, key = node.CLASS_TOKEN_POSITION, "TRAINER.COOP.CLASS_TOKEN_POSITION"
+        self.class_text = class_text(class_names, words, n_ctx, position, node.CSC, key=key)
 
     def forward(self) -> Prompts:
         return Prompts(text=self.ctx)
@@ -45,4 +46,4 @@ class CoOp(PromptTrainer):
     config_defaults = COOP
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return PromptLearner(cfg.TRAINER.COOP, class_names, clip_model)
+        return PromptLearner(self.node, class_names, clip_model)

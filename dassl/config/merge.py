@@ -2,7 +2,7 @@
 
 A key must be known and its value of the known type, with two exceptions for third parties' trainers. A node directly
 under TRAINER that no trainer here has declared is taken as it comes. And in a config with ``set_new_allowed(True)``
-unknown keys are new ones, and what stands in the nodes under TRAINER is taken as it comes.
+unknown keys are new ones, and what stands in the nodes under TRAINER is taken as it comes. No part of a key is empty.
 """
 
 import os
@@ -85,9 +85,11 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
     for key, value in values.items():
         key = str(key)
         full_key = ".".join([*path, key])
-        if key not in node and isinstance(value, dict) and path == ("TRAINER",):
+        named = bool(key.strip())
+        if named and key not in node and isinstance(value, dict) and path == ("TRAINER",):
             _declare_third_party_node(node, key)
-        as_it_comes = node.is_new_allowed() and (key not in node or (path[:1] == ("TRAINER",) and len(path) > 1))
+        in_trainer_node = path[:1] == ("TRAINER",) and len(path) > 1
+        as_it_comes = named and node.is_new_allowed() and (key not in node or in_trainer_node)
         if key not in node and not as_it_comes:
             full_key = _down_to_first_value(full_key, value)
             raise UserError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')

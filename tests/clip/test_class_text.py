@@ -8,6 +8,7 @@ from bench import plain_clip
 from clip.class_text import ClassText
 from clip.prompts import Prompts
 from tests.seeded_weights import seeded_state_dict, seeded_tensor
+from user_error import UserError
 
 NAMES = ["dog", "a very long name of a very rare bird", "cat", "zebra crossing"]
 N, D = 5, 64
@@ -99,6 +100,16 @@ def test_bfloat16_stays_near_float32(model, state):
     assert got.dtype == torch.bfloat16
     cosine = torch.cosine_similarity(got.float(), model.encode_text(ClassText(tokens_with_room(), N), context))
     assert cosine.min() > 0.99
+
+
+def test_a_text_beyond_the_context_of_the_backbone_is_one_line(state):
+    short = clip.build_model({**state, "positional_embedding": state["positional_embedding"][:9]})
+    assert short.encode_text(clip.tokenize("a photo of a dog.")).shape == (1, 32)  # 8 tokens, whatever the padding
+    fits, long = ("a photo of a large dog.", "a photo of a very large dog.")
+    short.encode_text(clip.tokenize([fits]))
+    with pytest.raises(UserError, match="10 tokens, start and end included, .* context length is 9") as caught:
+        short.encode_text(clip.tokenize([fits, long]))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

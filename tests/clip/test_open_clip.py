@@ -7,6 +7,7 @@ import open_clip
 import pytest
 import torch
 from open_clip import factory, pretrained
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -231,6 +232,43 @@ def test_shapes_of_openai_models(name):
     assert ours.encode_text(text).shape == (len(TEXTS), registered["embed_dim"])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "open_clip:ViT-B-16/openai",
+        " open_clip:ViT-B-16/openai ",
+        "Open_CLIP: ViT-B-16 / openai",
+        "open_clip:ViT-B-16/OPENAI",
+        "OPEN_CLIP:ViT-B-16/OpenAI",
+    ],
+)
+def test_spellings_that_open_clip_takes_for_one_are_one(name):
+    assert open_clip_weights.find(name).name == open_clip_weights.canonical_name(name) == "open_clip:ViT-B-16/openai"
+    assert open_clip_weights.find(name).arguments["activation"] is QuickGELU
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("open_clip:ViT-B-16/LAION2B-S34B-B88K", "open_clip:ViT-B-16/laion2b_s34b_b88k"),
+        (" Open_clip:ViT-B-16/ ", "open_clip:ViT-B-16"),
+        ("ViT-B/16", "ViT-B/16"),
+        ("", ""),
+    ],
+)
+def test_canonical_names(name, canonical):
+    assert open_clip_weights.canonical_name(name) == canonical
+
+
+def test_a_name_in_another_spelling_is_read_as_it_is_meant(registry, tmp_path):
+    name, path = "tiny-vit", str(tmp_path / "model.pt")
+    theirs = original(CONFIGS[name])
+    torch.save(theirs.state_dict(), path)
+    registry(name, CONFIGS[name], published={"file": path})
+    for found in (weights.load_clip(" Open_CLIP:tiny-vit", path), weights.load_clip("open_clip:tiny-vit/PUBLISHED ")):
+        assert largest_difference(found, theirs, CONFIGS[name]) < 1e-4
+
+
 # Mistakes --------------------------------------------------------------------------------------------------------
 
 
@@ -344,3 +382,14 @@ def test_another_normalisation_than_in_training_is_reported(name, mean, std, rep
     assert printed.count("\n") == reported
     if reported:
         assert 'INPUT.PIXEL_MEAN "[0.5, 0.5, 0.5]" INPUT.PIXEL_STD "[0.5, 0.5, 0.5]"' in printed
+
+
+@pytest.mark.parametrize("published", [{}, {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}])
+def test_the_transform_of_load_normalises_as_in_training(published, registry, tmp_path):
+    path = str(tmp_path / "model.pt")
+    torch.save(original(CONFIGS["tiny-vit"]).state_dict(), path)
+    registry("tiny-vit", CONFIGS["tiny-vit"], published={"file": path, **published})
+    _, preprocess = clip.load("open_clip:tiny-vit/published", device="cpu")
+    mean, std = (published.get("mean", OPENAI[0]), published.get("std", OPENAI[1]))
+    white = preprocess(Image.new("RGB", (40, 40), color="white")).flatten(1).mean(1)
+    assert white.tolist() == pytest.approx([(1 - m) / s for m, s in zip(mean, std, strict=True)], abs=1e-4)
