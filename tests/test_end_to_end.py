@@ -96,11 +96,9 @@ def test_a_model_trained_on_base_classes_is_tested_on_new_ones(trainer, run, tmp
     assert found["metrics"]["total"] == found["num_images"]["test"]
 
 
-@pytest.mark.parametrize("trainer", ["MuDPT", "PromptSRC"])
-def test_a_killed_run_that_averages_over_epochs_resumes_to_the_same_bits(trainer, run, tmp_path, monkeypatch):
-    average = {"MuDPT": ["TRAINER.MUDPT.AVERAGE_MEAN", "2", "TRAINER.MUDPT.AVERAGE_STD", "1"], "PromptSRC": []}
-    settings = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "3", *average[trainer]]
-    run(trainer, tmp_path / "whole", *settings)
+def test_a_killed_run_that_averages_over_epochs_resumes_to_the_same_bits(run, tmp_path, monkeypatch):
+    settings = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "3", "TRAINER.PROMPTSRC.GPA_MEAN", "2"]
+    run("PromptSRC", tmp_path / "whole", *settings)
     run_epoch = TrainerX.run_epoch
 
     def killed(self):
@@ -110,8 +108,8 @@ def test_a_killed_run_that_averages_over_epochs_resumes_to_the_same_bits(trainer
 
     with monkeypatch.context() as patched:
         patched.setattr(TrainerX, "run_epoch", killed)
-        assert run(trainer, tmp_path / "killed", *settings)[0] == 130
-    code, out, error = run(trainer, tmp_path / "killed", *settings)
+        assert run("PromptSRC", tmp_path / "killed", *settings)[0] == 130
+    code, out, error = run("PromptSRC", tmp_path / "killed", *settings)
     assert code == 0 and "will resume" in out, error
     whole, resumed = learned(tmp_path / "whole", 3), learned(tmp_path / "killed", 3)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

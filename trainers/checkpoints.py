@@ -10,10 +10,12 @@ from __future__ import annotations
 import os.path as osp
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from clip.model import CLIP
+from dassl.utils import load_checkpoint
 from user_error import UserError
 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
@@ -42,6 +44,44 @@ def find_checkpoint(directory: str, names: Sequence[str], epoch: int | None) -> 
         if osp.isfile(osp.join(folder, candidate)):
             return osp.join(folder, candidate)
     raise UserError(f"no {' or '.join(candidates)} in {folder}: correct --model-dir or --load-epoch, or train first")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds that a test needs.
+
+    Attributes:
+        tensors: by name, without DataParallel's "module.".
+        epoch: how many epochs are done; None where the file does not say.
+        run: what the run told of itself (`TrainerBase.run_state`); empty for other codes' files.
+    """
+
+    tensors: dict[str, Tensor]
+    epoch: int | None
+    run: dict
+
+
+def read_checkpoint(path: str) -> Checkpoint:
+    """Read a trainer's checkpoint, or a file that is a state dict alone.
+
+    Raises:
+        UserError: the file is damaged, holds something else, or a tensor in it is not finite.
+    """
+    content = load_checkpoint(path)
+    content = content if isinstance(content, dict) else {"state_dict": content}
+    tensors = content.get("state_dict", content)
+    named = isinstance(tensors, dict) and all(isinstance(name, str) for name in tensors)
+    if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise UserError(f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors')
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} has NaN or infinite values: test another epoch, or train again")
+    epoch, run = content.get("epoch"), content.get("run")
+    return Checkpoint(
+        {name.removeprefix("module."): tensor for name, tensor in tensors.items()},
+        epoch if isinstance(epoch, int) else None,
+        run if isinstance(run, dict) else {},
+    )
 
 
 def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.feature_adapter import FeatureTrainer, zero_shot_weights
+from trainers.options import Range
 from trainers.templates import dataset_template
 
 
@@ -46,6 +47,7 @@ class CLIP_Adapter(FeatureTrainer):
     config_node = "CLIP_ADAPTER"
     released_folders = ("clip_adapter",)
     config_defaults = {"PREC": "fp32", "REDUCTION": 4, "RATIO": 0.2}
+    config_ranges = {"REDUCTION": Range(1), "RATIO": Range(0, 1)}
 
     def build_head(self, cfg, class_names, clip_model) -> Adapter:
         template = dataset_template(cfg, self.dm.dataset)

@@ -19,6 +19,7 @@ from clip.model import VisionTransformer
 from clip.prompts import UNCHANGED, Layer, Prompts
 from dassl.engine import TRAINER_REGISTRY
 from trainers.class_prompts import at_least_one, one_of, template_text
+from trainers.options import NOT_NEGATIVE, POSITIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import DEFAULT_TEMPLATE, TEMPLATES, dataset_template
 from user_error import UserError
@@ -128,15 +129,21 @@ class CLIP_LoRA(PromptTrainer):
         "N_ITERS": 0,  # steps per shot, as many epochs as they fill; 0, or NUM_SHOTS below 1: OPTIM.MAX_EPOCH epochs
         "PREC": "fp16",  # fp32, fp16, bf16 or amp
     }
+    config_ranges = {"ALPHA": POSITIVE, "N_ITERS": NOT_NEGATIVE}
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
-        steps = self.node.N_ITERS * self.cfg.DATASET.NUM_SHOTS
-        if steps > 0:
+        n_iters, shots, per_epoch = self.node.N_ITERS, self.cfg.DATASET.NUM_SHOTS, len(self.train_loader_x)
+        if n_iters * shots > 0:
+            epochs = math.ceil(n_iters * shots / per_epoch)
+            print(
+                f"TRAINER.CLIP_LORA.N_ITERS {n_iters} x {shots} shots: {epochs} epochs of {per_epoch} steps instead of "
+                f"OPTIM.MAX_EPOCH {self.max_epoch}"
+            )
             self.cfg.defrost()
-            self.cfg.OPTIM.MAX_EPOCH = self.max_epoch = math.ceil(steps / len(self.train_loader_x))
+            self.cfg.OPTIM.MAX_EPOCH = self.max_epoch = epochs
             self.cfg.freeze()
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
         template = dataset_template(cfg, self.dm.dataset, RELEASED_TEMPLATES)
-        return LoRALearner(cfg.TRAINER.CLIP_LORA, class_names, template, clip_model)
+        return LoRALearner(self.node, class_names, template, clip_model)

@@ -13,9 +13,10 @@ from clip.weights import load_clip, report_normalization
 from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils import load_checkpoint, load_pretrained_weights
-from trainers.checkpoints import check_fits, find_checkpoint, learned_tensors
+from dassl.utils import load_pretrained_weights
+from trainers.checkpoints import check_fits, find_checkpoint, learned_tensors, read_checkpoint
 from trainers.epoch_average import EpochAverage
+from trainers.options import Range
 from user_error import UserError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "amp")
@@ -55,23 +56,29 @@ def usable_precision(precision: str, key: str, device: torch.device) -> str:
 class CLIPTrainer(TrainerX):
     """Base of all trained methods. A method gives the first three members below, and `loss` where it is not plain.
 
-    ``config_defaults`` become ``cfg.TRAINER.<config_node>``; a key PREC among them is required. ``released_folders``
-    are where the method's released code saves its checkpoints, if not under the name `LEARNER`.
+    ``config_defaults`` become ``cfg.TRAINER.<config_node>``; a key PREC among them is required. ``config_ranges`` are
+    the numbers that some of these keys may be. ``released_folders`` are where the method's released code saves its
+    checkpoints, if not under the name `LEARNER`.
 
     Attributes:
         model: the network, images (B, 3, H, W) -> logits (B, C).
         learner: the part of it that is trained, saved and loaded.
-        loaded_epoch: epoch of the checkpoint that `load_model` loaded.
+        loaded_epoch: epoch of the checkpoint that `load_model` loaded, None where the file does not say.
     """
 
     config_node = ""
     config_defaults: dict = {}
+    config_ranges: dict[str, Range] = {}
     released_folders: tuple[str, ...] = ()
     loaded_epoch: int | None = None
 
     def build_network(self, cfg, class_names: list[str], clip_model: CLIP) -> tuple[nn.Module, nn.Module]:
         """The network and its learner for these classes; ``clip_model`` is on the run's device in float32."""
         raise NotImplementedError
+
+    def check_cfg(self, cfg) -> None:
+        for key, allowed in self.config_ranges.items():
+            allowed.check(cfg.TRAINER[self.config_node][key], f"TRAINER.{self.config_node}.{key}")
 
     @property
     def node(self):
@@ -108,6 +115,14 @@ class CLIPTrainer(TrainerX):
         """Weights of the epochs in the final learner; None: it is the last epoch's."""
         return None
 
+    def before_train(self) -> None:
+        super().before_train()
+        if self.average and self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
+            print(
+                "TEST.FINAL_MODEL best_val chooses among single epochs and, in the place of the last, their average; "
+                "last_step tests the average"
+            )
+
     def after_epoch(self) -> None:
         if self.average:
             self.average.add(self.learner, self.epoch)
@@ -119,7 +134,7 @@ class CLIPTrainer(TrainerX):
     def load_run_state(self, state: dict) -> None:
         super().load_run_state(state)
         if self.average:
-            self.average.load_state(state["average"], self.device)
+            self.average.load_state(state.get("average"), self.device)
 
     def computing(self):
         """The context of a forward pass: automatic mixed precision where PREC says so."""
@@ -155,13 +170,31 @@ class CLIPTrainer(TrainerX):
             print("No --model-dir: the learned parameters keep their initial values")
             return
         path = find_checkpoint(directory, (LEARNER, *self.released_folders), epoch)
-        checkpoint = load_checkpoint(path)
-        learned = learned_tensors(checkpoint["state_dict"], self.clip_model, path)
-        learned = getattr(self.learner, "from_released", lambda tensors: tensors)(learned)
+        checkpoint = read_checkpoint(path)
+        self.before_loading(checkpoint.run, path)
+        learned = learned_tensors(checkpoint.tensors, self.clip_model, path)
+        try:
+            learned = getattr(self.learner, "from_released", lambda tensors: tensors)(learned)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         check_fits(learned, self.learner.state_dict(), path)
         self.learner.load_state_dict(learned)
-        self.loaded_epoch = checkpoint["epoch"]
-        print(f"Loaded {path} (epoch {self.loaded_epoch})")
+        self.loaded_epoch = checkpoint.epoch
+        print(f"Loaded {path}" + ("" if checkpoint.epoch is None else f" (epoch {checkpoint.epoch})"))
+
+    def before_loading(self, run: dict, path: str) -> None:
+        """Print in which of the method's settings a checkpoint's run differs from this one.
+
+        Args:
+            run: what the checkpoint tells of its run, see `Checkpoint`.
+        """
+        before = run.get("settings", {})
+        now = {f"TRAINER.{self.config_node}.{key}": str(value) for key, value in self.node.items() if key != "PREC"}
+        differing = [
+            f"{key} {before[key]}, tested with {value}" for key, value in now.items() if before.get(key, value) != value
+        ]
+        if differing:
+            print(f"Trained with {'; '.join(differing)}")
 
 
 def require_vit(clip_model: CLIP, method: str) -> VisionTransformer:

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from dassl.data import build_data_loader
-from dassl.utils import load_checkpoint, progress_bar
-from trainers.checkpoints import find_checkpoint
-from trainers.clip_trainer import LEARNER
+from dassl.utils import progress_bar
 from trainers.feature_adapter import FeatureTrainer
 from user_error import UserError
 
@@ -97,11 +95,15 @@ class ClosedSetTrainer(FeatureTrainer):
         Raises:
             UserError: no folder is given, too.
         """
-        name = type(self).__name__
         if not directory:
+            name = type(self).__name__
             raise UserError(f"{name} without training cannot be tested: name a training run with --model-dir")
-        path = find_checkpoint(directory, [LEARNER], epoch)
-        self.learner.known_classes = load_checkpoint(path).get("run", {}).get("class_names")
-        if self.learner.known_classes is None:
-            raise UserError(f"{path} does not name its classes: it belongs to another method than {name}")
         super().load_model(directory, epoch)
+
+    def before_loading(self, run: dict, path: str) -> None:
+        super().before_loading(run, path)
+        self.learner.known_classes = run.get("class_names")
+        if self.learner.known_classes is None:
+            raise UserError(
+                f"{path} does not name its classes: it belongs to another method than {type(self).__name__}"
+            )

@@ -49,4 +49,4 @@ class CoCoOp(PromptTrainer):
     config_defaults = COCOOP
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return PromptLearner(cfg.TRAINER.COCOOP, class_names, clip_model)
+        return PromptLearner(self.node, class_names, clip_model)

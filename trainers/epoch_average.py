@@ -6,6 +6,8 @@ untrained states and late, overfitted ones count less.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -16,12 +18,13 @@ def gaussian_weights(epochs: int, mean: float, std: float, key: str) -> list[flo
     """Weights of the epochs 1..``epochs``, which add up to 1.
 
     Raises:
-        UserError: ``std`` is not positive, or ``mean`` so far off that every weight is 0; ``key`` names the option.
+        UserError: ``std`` is not positive, or ``mean`` is NaN or so far off that every weight is 0; ``key`` names
+            the option.
     """
-    if std <= 0:
+    if not std > 0:
         raise UserError(f"{key}_STD is {std}: it must be above 0")
     density = torch.exp(-0.5 * ((torch.arange(1, epochs + 1, dtype=torch.float64) - mean) / std) ** 2)
-    if density.sum() == 0:
+    if not 0 < density.sum() < math.inf:
         raise UserError(f"{key}_MEAN is {mean}: no epoch of 1 to {epochs} (OPTIM.MAX_EPOCH) is near it")
     return (density / density.sum()).tolist()
 
@@ -44,13 +47,13 @@ class EpochAverage:
         """What a resumed run needs to go on with."""
         return {"weights": self.weights, "total": self.total}
 
-    def load_state(self, state: dict, device: torch.device) -> None:
+    def load_state(self, state: dict | None, device: torch.device) -> None:
         """Go on from `state` of an earlier run.
 
         Raises:
-            UserError: that run weighted its epochs otherwise, as one with another OPTIM.MAX_EPOCH.
+            UserError: that run weighted its epochs otherwise, as one with another OPTIM.MAX_EPOCH, or kept no average.
         """
-        if state["weights"] != self.weights:
+        if not state or state["weights"] != self.weights:
             raise UserError(
                 "an average over epochs cannot be continued with another OPTIM.MAX_EPOCH or other weights: choose "
                 "another OUTPUT_DIR, or delete the folder"

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.closed_set import rows_of
+from user_error import UserError
 
 SMALLEST = 0.1  # beta and alpha of the search
 
@@ -78,15 +79,31 @@ class Cache(nn.Module):
         return 100 * best[0] / len(labels)
 
     def from_released(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A checkpoint's keys of this run's classes, for which this makes room. Other classes have zero-shot logits."""
+        """A checkpoint's keys of this run's classes, for which this makes room. Other classes have zero-shot logits.
+
+        Raises:
+            UserError: its keys and its labels, or these and its classes, are not of one cache.
+        """
         if not {"keys", "labels"} <= tensors.keys():
             return tensors
+        known = tensors["labels"].flatten().long().tolist()
+        if len(known) != len(tensors["keys"]) or not set(known) <= set(range(len(self.known_classes))):
+            raise UserError(
+                f"its cache has {len(tensors['keys'])} keys, {len(known)} labels and {len(self.known_classes)} classes "
+                "that do not belong together: train again"
+            )
         label_of = torch.full((len(self.known_classes),), -1)
         for label, row in enumerate(rows_of(self.class_names, self.known_classes)):
             if row is not None:
                 label_of[row] = label
-        labels = label_of[tensors["labels"]]
+        labels = label_of[known]
         tensors = {**tensors, "keys": tensors["keys"][labels >= 0], "labels": labels[labels >= 0]}
         self.keys = nn.Parameter(self.keys.new_zeros(len(tensors["keys"]), self.keys.shape[1]), self.keys.requires_grad)
         self.labels = self.labels.new_zeros(len(self.keys))
+        missing = len(self.class_names) - len(tensors["labels"].unique())
+        if missing or len(self.keys) < len(known):
+            print(
+                f"{len(self.keys)} of {len(known)} cached images are of classes of this test; "
+                f"{missing} of its {len(self.class_names)} classes have none"
+            )
         return tensors

@@ -11,8 +11,9 @@ import clip
 from clip.class_text import ClassText
 from clip.model import CLIP
 from clip.prompts import Prompts
-from trainers.class_prompts import at_least_one, class_text, context_from_words, random_context
+from trainers.class_prompts import at_least_one, class_text, context_from_words, context_words, random_context
 from trainers.clip_trainer import require_vit
+from user_error import UserError
 
 WORDS_UP_TO = 4  # longest context that words initialise in the released codes
 # Where released whole-model checkpoints keep prompts: the first layer's, then each deeper layer's in its block.
@@ -56,7 +57,11 @@ class IndependentPrompts(nn.Module):
         return Prompts(self.ctx, self.deep_ctx, self.visual_ctx, self.visual_deep_ctx)
 
     def from_released(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a released checkpoint under this learner's names; others keep theirs."""
+        """The tensors of a released checkpoint under this learner's names; others keep theirs.
+
+        Raises:
+            UserError: its layers have prompts of different lengths.
+        """
         named, layers = {}, {"deep_ctx": {}, "visual_deep_ctx": {}}
         for name, tensor in tensors.items():
             found = _RELEASED.fullmatch(name)
@@ -67,6 +72,10 @@ class IndependentPrompts(nn.Module):
             else:
                 layers["visual_deep_ctx" if found[1] else "deep_ctx"][int(found[2])] = tensor
         for name, deep in layers.items():
+            if len({tensor.shape for tensor in deep.values()}) > 1:
+                raise UserError(
+                    f"the prompts of {name} differ in length from layer to layer: it belongs to another method"
+                )
             if deep:
                 named[name] = torch.stack([deep[layer] for layer in sorted(deep)])
             elif getattr(self, name) is not None and name not in named and not len(getattr(self, name)):
@@ -103,18 +112,16 @@ def two_encoder_prompts(method: str, key: str, node, class_names: list[str], cli
         layers = require_vit(clip_model, method).transformer.layers
         n_visual = at_least_one(node.N_CTX_VISION, f"{key}.N_CTX_VISION")
         visual_depth = prompt_depth(node.PROMPT_DEPTH_VISION, layers, f"{key}.PROMPT_DEPTH_VISION")
-    ctx, text = worded_context(node.CTX_INIT, n_text, class_names, clip_model)
+    ctx, text = worded_context(node, n_text, class_names, clip_model)
     return IndependentPrompts(method, clip_model, text, ctx, depth, n_visual, visual_depth)
 
 
-def worded_context(
-    ctx_init: str, n_ctx: int, class_names: list[str], clip_model: CLIP
-) -> tuple[nn.Parameter, ClassText]:
+def worded_context(node, n_ctx: int, class_names: list[str], clip_model: CLIP) -> tuple[nn.Parameter, ClassText]:
     """Context (n, d_t) and layout from the words of CTX_INIT: their first n tokens are learned, the others stay.
 
     Longer contexts than `WORDS_UP_TO` are random, whatever the words, as in the released codes.
     """
-    words = " ".join(ctx_init.replace("_", " ").split()) if n_ctx <= WORDS_UP_TO else ""
+    words = context_words(node) if n_ctx <= WORDS_UP_TO else ""
     if words:
         ctx = context_from_words(words, n_ctx, clip_model)
         missing = n_ctx - int(clip.tokenize(words)[0].argmax()) + 1  # places for the vectors that have no token

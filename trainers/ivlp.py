@@ -27,4 +27,4 @@ class IVLP(PromptTrainer):
     }
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return two_encoder_prompts("IVLP", "TRAINER.IVLP", cfg.TRAINER.IVLP, class_names, clip_model)
+        return two_encoder_prompts("IVLP", "TRAINER.IVLP", self.node, class_names, clip_model)

@@ -13,6 +13,7 @@ from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
 from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
 from trainers.consistency import text_distance
+from trainers.options import NOT_NEGATIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import dataset_template, frozen_text_features
 
@@ -37,7 +38,12 @@ class PromptLearner(nn.Module):
 
     @staticmethod
     def from_released(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A released checkpoint without the modules that the released code saves but never trains or uses."""
+        """A released checkpoint without the modules that the released code saves but never trains or uses.
+
+        Its ``bias_vectors`` tell it from another method's checkpoint, whose ``meta_net`` was trained.
+        """
+        if "bias_vectors" not in tensors:
+            return tensors
         return {name: tensor for name, tensor in tensors.items() if not name.startswith(("bias_vectors", "meta_net."))}
 
 
@@ -50,6 +56,7 @@ class KgCoOp(PromptTrainer):
         "W": 8.0,  # weight of the distance between the learned and the frozen text features
         "PREC": "fp16",  # fp32, fp16, bf16 or amp
     }
+    config_ranges = {"W": NOT_NEGATIVE}
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
         template = dataset_template(cfg, self.dm.dataset, TEMPLATES)

@@ -105,6 +105,7 @@ class LinearProbe(ClosedSetTrainer):
     config_defaults = {"PREC": "fp16"}
 
     def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
         self.check_one_epoch(cfg)
 
     def build_head(self, cfg, class_names, clip_model) -> LinearClassifier:

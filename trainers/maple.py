@@ -34,7 +34,7 @@ class PromptLearner(nn.Module):
         deep = prompt_depth(node.PROMPT_DEPTH, layers, "TRAINER.MAPLE.PROMPT_DEPTH") - 1
         d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
 
-        self.ctx, self.class_text = worded_context(node.CTX_INIT, n, class_names, clip_model)
+        self.ctx, self.class_text = worded_context(node, n, class_names, clip_model)
         self.proj = nn.Linear(d_t, d_v)
         self.compound_prompts_text = nn.ParameterList(random_context(n, d_t) for _ in range(deep))
         projection = nn.Linear(d_t, d_v)  # all deep layers start from the same one
@@ -58,4 +58,4 @@ class MaPLe(PromptTrainer):
     }
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return PromptLearner(cfg.TRAINER.MAPLE, class_names, clip_model)
+        return PromptLearner(self.node, class_names, clip_model)

@@ -8,7 +8,6 @@ Notation used for shapes: n prompts per layer, L deep layers, widths d_t (text) 
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,8 +24,8 @@ from trainers.class_prompts import (
 )
 from trainers.clip_trainer import require_vit
 from trainers.consistency import consistency, frozen_ensemble
-from trainers.epoch_average import gaussian_weights
 from trainers.independent_prompts import IndependentPrompts, prompt_depth
+from trainers.options import NOT_NEGATIVE
 from trainers.prompt_trainer import PromptTrainer
 
 INJECTIONS = ("transformer", "cross", "linear", "none")
@@ -41,10 +40,9 @@ class Injection(nn.Module):
     ``kind`` "transformer" is the paper's self-attention; with "cross" the receiving prompts are queries and residual
     and the sending ones keys and values; "linear" is the projection alone. With "cross" and two different widths the
     attention's input weights are three tensors (``attn.{q,k,v}_proj_weight``), because they cannot be one.
-    ``initial_scale`` multiplies the projection's random initial values; with 0 nothing is added before the first step.
     """
 
-    def __init__(self, kind: str, d_src: int, d_dst: int, initial_scale: float = 1.0):
+    def __init__(self, kind: str, d_src: int, d_dst: int):
         super().__init__()
         self.kind = kind
         width = d_dst if kind == "cross" else d_src
@@ -57,9 +55,6 @@ class Injection(nn.Module):
             self.fc2 = nn.Linear(4 * width, width)
             self.norm2 = nn.LayerNorm(width)
         self.proj = nn.Linear(width, d_dst)
-        with torch.no_grad():
-            for parameter in self.proj.parameters():
-                parameter *= initial_scale
 
     def forward(self, source: Tensor, receiver: Tensor) -> Tensor:
         """(L, n, d_src) and (L, n, d_dst) -> (L, n, d_dst)."""
@@ -92,8 +87,8 @@ class PromptLearner(IndependentPrompts):
         ctx = context_from_words(words, n, clip_model) if words else random_context(n, d_t)
         super().__init__("MuDPT", clip_model, class_text(class_names, n_ctx=n), ctx, depth, n, depth)
         fused = depth > 1 and injection != "none"
-        self.inject_t2v = Injection(injection, d_t, d_v, node.INJECTION_INIT) if fused and direction != "v2t" else None
-        self.inject_v2t = Injection(injection, d_v, d_t, node.INJECTION_INIT) if fused and direction != "t2v" else None
+        self.inject_t2v = Injection(injection, d_t, d_v) if fused and direction != "v2t" else None
+        self.inject_v2t = Injection(injection, d_v, d_t) if fused and direction != "t2v" else None
 
     def forward(self) -> Prompts:
         text, visual = self.deep_ctx, self.visual_deep_ctx
@@ -113,13 +108,11 @@ class MuDPT(PromptTrainer):
         "DIRECTION": "both",  # both, t2v or v2t
         "PREC": "fp16",  # fp32, fp16, bf16 or amp
         # Not in the paper, measured in docs/mudpt_options.md:
-        "INJECTION_INIT": 1.0,  # factor of the initial values of the injections' projections
-        "TEXT_LOSS_WEIGHT": 0.0,  # of the distances to frozen CLIP: text features, image features, logits
+        "TEXT_LOSS_WEIGHT": 0.0,  # of the distances to frozen CLIP's text features, image features and logits
         "IMAGE_LOSS_WEIGHT": 0.0,
         "LOGITS_LOSS_WEIGHT": 0.0,
-        "AVERAGE_MEAN": 0.0,  # of the Gaussian over epochs whose weights average the learned tensors
-        "AVERAGE_STD": 0.0,  # its deviation in epochs; 0: the last epoch's are taken
     }
+    config_ranges = dict.fromkeys(("TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT", "LOGITS_LOSS_WEIGHT"), NOT_NEGATIVE)
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
         if any(self.consistency_weights):
@@ -130,10 +123,6 @@ class MuDPT(PromptTrainer):
     def consistency_weights(self) -> tuple[float, float, float]:
         """Of text features, image features and logits."""
         return self.node.TEXT_LOSS_WEIGHT, self.node.IMAGE_LOSS_WEIGHT, self.node.LOGITS_LOSS_WEIGHT
-
-    def epoch_weights(self) -> list[float] | None:
-        mean, std = self.node.AVERAGE_MEAN, self.node.AVERAGE_STD
-        return gaussian_weights(self.max_epoch, mean, std, "TRAINER.MUDPT.AVERAGE") if std else None
 
     def loss(self, images, labels):
         if not any(self.consistency_weights):

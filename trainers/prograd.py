@@ -14,6 +14,7 @@ from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
 from dassl.metrics import compute_accuracy
 from trainers.class_prompts import at_least_one, class_text, context_from_words, random_context
+from trainers.options import NOT_NEGATIVE, POSITIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import dataset_template, frozen_text_features
 from user_error import UserError
@@ -65,10 +66,9 @@ class ProGrad(PromptTrainer):
         "LAMBDA": 1.0,  # share of the contradicting part that is taken out of the gradient
         "PREC": "fp16",  # fp32, fp16, bf16 or amp
     }
+    config_ranges = {"T": POSITIVE, "LAMBDA": NOT_NEGATIVE}
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        if self.node.T <= 0:
-            raise UserError(f"TRAINER.PROGRAD.T is {self.node.T}: a temperature must be above 0")
         template = dataset_template(cfg, self.dm.dataset, TEMPLATES)
         self.frozen_text = frozen_text_features(clip_model, class_names, template)  # (C, e)
         words = " ".join(template.partition("{}")[0].replace("_", " ").split()) if self.node.CTX_INIT else ""

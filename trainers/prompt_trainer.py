@@ -87,7 +87,8 @@ class PromptedCLIP(nn.Module):
             return self.encode_text(prompts)
         else:
             state = tuple((id(p), p._version) for p in self.prompt_learner.parameters())
-        state = (*state, self.clip.text_projection.device)
+        device = self.clip.text_projection.device
+        state = (*state, device, torch.is_autocast_enabled(device.type))  # a test is not one of mixed precision
         if self._text_features is None or self._text_features[0] != state:
             with torch.no_grad():
                 self._text_features = state, self.encode_text(prompts)

@@ -13,6 +13,7 @@ from dassl.engine import TRAINER_REGISTRY
 from trainers.consistency import consistency, frozen_ensemble
 from trainers.epoch_average import gaussian_weights
 from trainers.independent_prompts import two_encoder_prompts
+from trainers.options import NOT_NEGATIVE
 from trainers.prompt_trainer import PromptTrainer
 
 
@@ -32,6 +33,7 @@ class PromptSRC(PromptTrainer):
         "GPA_STD": 1.0,
         "PREC": "fp16",  # fp32, fp16, bf16 or amp
     }
+    config_ranges = {"TEXT_LOSS_WEIGHT": NOT_NEGATIVE, "IMAGE_LOSS_WEIGHT": NOT_NEGATIVE}
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
         self.frozen_text = frozen_ensemble(clip_model, class_names)

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 import clip
 from clip.class_text import ClassText
+from clip.clip import TextTooLongError
 from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
 from trainers.class_prompts import context_from_words, random_context, words_and_length
 from trainers.consistency import text_distance
+from trainers.options import NOT_NEGATIVE
 from trainers.prompt_trainer import PromptTrainer
-from trainers.templates import dataset_template, frozen_text_features
+from trainers.templates import dataset_template, frozen_text_features, own_template
 from user_error import UserError
 
 # Templates of the released code where they are not CoOp's.
@@ -28,7 +30,7 @@ TEMPLATES = {
     "DescribableTextures": "a photo of a {}, a type of texture.",
     "Food101": "a photo of a {}, a type of food.",
 }
-# What follows the context in the released code's learned prompts, where it is not the template from the name on.
+# What follows the context in the released code's learned prompts, where it is not its template from the name on.
 AFTER_CONTEXT = {
     "FGVCAircraft": "{}, a type of aircraft.",
     "DescribableTextures": "{} texture.",
@@ -62,7 +64,13 @@ class PromptLearner(nn.Module):
         self.layers_without = _layer(node.DEPTH, len(clip_model.transformer.resblocks)) - 2
         placeholders = " ".join(["X"] * n_ctx)
         names = [name.replace("_", " ") for name in class_names]
-        tokens = clip.tokenize([f"{placeholders} {after_context.replace('{}', name)}" for name in names])
+        try:
+            tokens = clip.tokenize([f"{placeholders} {after_context.replace('{}', name)}" for name in names])
+        except TextTooLongError as error:  # the template with the name alone was not
+            raise UserError(
+                f"TRAINER.TCP: {n_ctx} context tokens leave too little room for the class names: lower N_CTX, or the "
+                "number of words in CTX_INIT"
+            ) from error
         self.class_text = ClassText(tokens, n_ctx, class_specific=True)
 
     def forward(self) -> Prompts:
@@ -91,11 +99,14 @@ class TCP(PromptTrainer):
         "W": 8.0,  # weight of the distance between the learned and the frozen text features
         "PREC": "fp16",  # fp32, fp16, bf16 or amp
     }
+    config_ranges = {"W": NOT_NEGATIVE}
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
         template = dataset_template(cfg, self.dm.dataset, TEMPLATES)
         self.frozen_text = frozen_text_features(clip_model, class_names, template)  # (C, e)
-        after_context = AFTER_CONTEXT.get(cfg.DATASET.NAME, template[template.index("{}") :])
+        after_context = template[template.index("{}") :]
+        if not own_template(cfg, self.dm.dataset):
+            after_context = AFTER_CONTEXT.get(cfg.DATASET.NAME, after_context)
         return PromptLearner(self.node, class_names, clip_model, after_context, self.frozen_text)
 
     def loss(self, images, labels):

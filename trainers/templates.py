@@ -31,8 +31,12 @@ def dataset_template(cfg, dataset, released: dict[str, str] | None = None) -> st
         dataset: the run's `DatasetBase`.
         released: templates by DATASET.NAME where a method's released code has others than CoOp.
     """
-    own = getattr(cfg.DATASET, "TEMPLATE", "") or getattr(dataset, "template", "")
-    return own or {**TEMPLATES, **(released or {})}.get(cfg.DATASET.NAME, DEFAULT_TEMPLATE)
+    return own_template(cfg, dataset) or {**TEMPLATES, **(released or {})}.get(cfg.DATASET.NAME, DEFAULT_TEMPLATE)
+
+
+def own_template(cfg, dataset) -> str:
+    """DATASET.TEMPLATE, else the data set's own template; "" where there is neither."""
+    return getattr(cfg.DATASET, "TEMPLATE", "") or getattr(dataset, "template", "")
 
 
 def frozen_text_features(clip_model: CLIP, class_names: list[str], template: str) -> Tensor:

@@ -18,8 +18,9 @@ from dassl.engine import TRAINER_REGISTRY
 from trainers.clip_trainer import LEARNER
 from trainers.closed_set import ClosedSetTrainer
 from trainers.feature_adapter import zero_shot_weights
-from trainers.feature_cache import Cache
+from trainers.feature_cache import SMALLEST, Cache
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
+from trainers.options import NOT_NEGATIVE, Range
 from trainers.templates import DEFAULT_TEMPLATE, dataset_template
 from user_error import UserError
 
@@ -51,9 +52,20 @@ class CacheTrainer(ClosedSetTrainer):
         "INIT_ALPHA": 0.0,  # 0: the data set's, see RELEASED
     }
 
+    config_ranges = {"AUGMENT_EPOCH": Range(1), "INIT_BETA": NOT_NEGATIVE, "INIT_ALPHA": NOT_NEGATIVE}
+
     def check_cfg(self, cfg) -> None:
-        if cfg.TRAINER.TIP_ADAPTER.AUGMENT_EPOCH < 1:
-            raise UserError("TRAINER.TIP_ADAPTER.AUGMENT_EPOCH must be at least 1")
+        super().check_cfg(cfg)
+        scale, step = cfg.TRAINER.TIP_ADAPTER.SEARCH_SCALE, cfg.TRAINER.TIP_ADAPTER.SEARCH_STEP
+        numbers = [end for end in scale if type(end) in (int, float) and SMALLEST < end < math.inf]
+        if len(scale) not in (0, 2) or len(numbers) < len(scale):
+            raise UserError(
+                f"TRAINER.TIP_ADAPTER.SEARCH_SCALE is {scale}: give [] or largest beta and alpha, above {SMALLEST}"
+            )
+        if len(step) != 2 or not all(type(count) is int and count >= 1 for count in step):
+            raise UserError(
+                f"TRAINER.TIP_ADAPTER.SEARCH_STEP is {step}: give the numbers of betas and of alphas, both at least 1"
+            )
 
     @property
     def settings(self) -> tuple[tuple[float, float], float]:

@@ -42,4 +42,4 @@ class VPT(PromptTrainer):
     }
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return PromptLearner(cfg.TRAINER.VPT, class_names, clip_model)
+        return PromptLearner(self.node, class_names, clip_model)

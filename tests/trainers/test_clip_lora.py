@@ -216,7 +216,7 @@ def test_half_precision_encoders_leave_learned_tensors_and_logits_in_float32(dty
 @pytest.mark.parametrize(
     ("n_iters", "shots", "epochs"), [(500, 16, 1000), (3, 1, 1), (3, 3, 2), (0, 16, 7), (500, -1, 7)]
 )
-def test_n_iters_are_steps_per_shot(n_iters, shots, epochs, monkeypatch):
+def test_n_iters_are_steps_per_shot(n_iters, shots, epochs, monkeypatch, capsys):
     trainer = clip_lora.CLIP_LoRA.__new__(clip_lora.CLIP_LoRA)
     trainer.cfg = CfgNode({"OPTIM": {"MAX_EPOCH": 7}, "DATASET": {"NUM_SHOTS": shots}, "TRAINER": {}})
     trainer.cfg.TRAINER.CLIP_LORA = node(N_ITERS=n_iters)
@@ -225,6 +225,8 @@ def test_n_iters_are_steps_per_shot(n_iters, shots, epochs, monkeypatch):
     monkeypatch.setattr(SimpleTrainer, "build_data_loader", lambda self: None)
     trainer.build_data_loader()
     assert trainer.max_epoch == trainer.cfg.OPTIM.MAX_EPOCH == epochs
+    told = f"TRAINER.CLIP_LORA.N_ITERS {n_iters} x {shots} shots: {epochs} epochs of 8 steps instead of "
+    assert capsys.readouterr().out == ("" if epochs == 7 else f"{told}OPTIM.MAX_EPOCH 7\n")
 
 
 def test_one_template_for_all_the_fields_data_sets_unless_one_is_named():
@@ -233,6 +235,7 @@ def test_one_template_for_all_the_fields_data_sets_unless_one_is_named():
         trainer.dm = SimpleNamespace(dataset=SimpleNamespace(template=own))
         cfg = CfgNode({"DATASET": {"NAME": name, "TEMPLATE": template}, "TRAINER": {"CLIP_LORA": {}}})
         cfg.TRAINER.CLIP_LORA = node(ENCODER="text")
+        trainer.cfg = cfg
         backbone = clip.build_model(seeded_state_dict("resnet"))
         return trainer.build_prompt_learner(cfg, ["dog"], backbone).class_text.prefix.tolist()
 

@@ -100,12 +100,7 @@ def test_tip_adapter_f_ends_with_a_rate_of_zero_and_the_released_optimizer(run, 
     checkpoint = torch.load(tmp_path / "prompt_learner" / "model.pth.tar-2", weights_only=True)
     (group,) = checkpoint["optimizer"]["param_groups"]
     assert group["lr"] == pytest.approx(0, abs=1e-12)
-    assert (group["initial_lr"], group["eps"], group["weight_decay"], group["betas"]) == (
-        0.001,
-        1e-4,
-        0.01,
-        (0.9, 0.999),
-    )
+    assert (group["eps"], group["weight_decay"], group["betas"]) == (1e-4, 0.01, (0.9, 0.999))
 
 
 def test_the_linear_probe_refuses_new_classes_and_other_data_sets_in_one_line(run, tmp_path):
@@ -129,8 +124,9 @@ def test_a_part_of_the_classes_keeps_its_rows(trainer, run, tmp_path):
 @pytest.mark.parametrize("trainer", CACHES)
 def test_on_new_classes_tip_adapter_is_zero_shot_clip(trainer, run, tmp_path):
     run(trainer, tmp_path / "base", *BASE)
-    code, _, error = run(trainer, tmp_path / "new", *NEW, tested=tmp_path / "base")
+    code, out, error = run(trainer, tmp_path / "new", *NEW, tested=tmp_path / "base")
     assert code == 0, error
+    assert "0 of 10 cached images are of classes of this test; 5 of its 5 classes have none" in out
     run("ZeroshotCLIP", tmp_path / "zero-shot", *NEW, tested="")
     assert results(tmp_path / "new")["metrics"] == results(tmp_path / "zero-shot")["metrics"]
 
@@ -157,6 +153,12 @@ def test_without_val_images_what_is_not_searched_is_told(trainer, run, tmp_path,
 def test_more_than_one_epoch_is_refused(trainer, run, tmp_path):
     code, _, error = run(trainer, tmp_path, "OPTIM.MAX_EPOCH", "2")
     assert code == 2 and error == f"error: OPTIM.MAX_EPOCH is 2: {trainer} has no epochs, set it to 1\n"
+
+
+def test_a_grid_that_cannot_be_searched_is_refused_before_any_work(run, tmp_path):
+    code, _, error = run("TipAdapter", tmp_path / "out", "TRAINER.TIP_ADAPTER.SEARCH_STEP", "[200]")
+    assert code == 2 and error.count("\n") == 1 and "TRAINER.TIP_ADAPTER.SEARCH_STEP is [200]" in error
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("trainer", METHODS)

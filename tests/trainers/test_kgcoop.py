@@ -6,6 +6,7 @@ import torch
 from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
 from trainers import templates
 from trainers.kgcoop import TEMPLATES
+from user_error import UserError
 
 GOLDEN = golden("kgcoop")
 
@@ -50,3 +51,12 @@ def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
     trainer.set_model_mode("eval")
     images, _ = images_and_labels(GOLDEN)
     assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])
+
+
+def test_a_checkpoint_of_a_method_with_a_trained_meta_net_is_refused(tmp_path):
+    case = GOLDEN["cases"][-1]
+    state = {"ctx": torch.ones(case["N_CTX"], 64), "meta_net.linear1.weight": torch.ones(8, 32)}
+    (tmp_path / "prompt_learner").mkdir()
+    torch.save({"state_dict": state, "epoch": 50}, tmp_path / "prompt_learner" / "model.pth.tar-50")
+    with pytest.raises(UserError, match="unknown meta_net.linear1.weight: it belongs to another method"):
+        build(case).load_model(str(tmp_path), epoch=50)

@@ -64,6 +64,16 @@ def test_changed_prompts_are_encoded_again(model, encoded, change):
     assert not torch.allclose(before, after)
 
 
+def test_a_test_does_not_read_what_mixed_precision_left_in_the_cache():
+    trained, tested = (build_trainer("VPT", NAMES) for _ in range(2))
+    tested.learner.load_state_dict(trained.learner.state_dict())
+    images = seeded_images("vit", 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trained.model(images)
+    with torch.no_grad():
+        assert torch.equal(trained.model(images), tested.model(images))
+
+
 def test_training_never_reads_the_cache(model, encoded):
     images = seeded_images("vit", 2)
     with torch.no_grad():

@@ -1,8 +1,11 @@
 """PromptSRC: logits, loss and gradients of its released code, and its averaging over epochs."""
 
+import math
+
 import pytest
 import torch
 
+from dassl.engine import SimpleTrainer
 from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
 from trainers.consistency import TEMPLATES, consistency
 from trainers.epoch_average import EpochAverage, gaussian_weights
@@ -72,11 +75,38 @@ def test_an_average_is_not_continued_with_other_weights():
     average.add(torch.nn.Linear(1, 1), 0)
     state = average.state()
     EpochAverage([0.5, 0.5]).load_state(state, torch.device("cpu"))
-    with pytest.raises(UserError, match="MAX_EPOCH"):
-        EpochAverage([0.2, 0.3, 0.5]).load_state(state, torch.device("cpu"))
+    for others in (state, None):
+        with pytest.raises(UserError, match="MAX_EPOCH"):
+            EpochAverage([0.2, 0.3, 0.5]).load_state(others, torch.device("cpu"))
 
 
-@pytest.mark.parametrize(("mean", "std", "message"), [(15.0, 0.0, "GPA_STD is 0"), (2000.0, 1.0, "no epoch of 1 to 5")])
+@pytest.mark.parametrize("state", [{}, {"average": None}])
+def test_a_run_without_an_average_is_not_continued_with_one(state):
+    trainer = build(GOLDEN["cases"][0])
+    trainer.best_result = trainer.train_seconds = 0
+    with pytest.raises(UserError, match="an average over epochs cannot be continued"):
+        trainer.load_run_state(state)
+
+
+def test_that_best_val_may_leave_the_average_out_is_told(monkeypatch, capsys):
+    trainer = build(GOLDEN["cases"][0])
+    monkeypatch.setattr(SimpleTrainer, "before_train", lambda self: None)
+    trainer.before_train()
+    assert capsys.readouterr().out.count("average") == 0
+    trainer.cfg.TEST.FINAL_MODEL = "best_val"
+    trainer.before_train()
+    assert capsys.readouterr().out.count("last_step tests the average") == 1
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        (15.0, 0.0, "GPA_STD is 0"),
+        (2000.0, 1.0, "no epoch of 1 to 5"),
+        (15.0, math.nan, "GPA_STD is nan"),
+        (math.nan, 1.0, "GPA_MEAN is nan"),
+    ],
+)
 def test_a_gaussian_that_weighs_nothing_is_refused(mean, std, message):
     with pytest.raises(UserError, match=message):
         gaussian_weights(5, mean, std, "GPA")

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+import clip
+from clip.class_text import ClassText
 from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
 from trainers import templates
 from trainers.tcp import AFTER_CONTEXT, TEMPLATES
@@ -49,6 +51,26 @@ def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
     trainer.set_model_mode("eval")
     images, _ = images_and_labels(GOLDEN)
     assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])
+
+
+@pytest.mark.parametrize("whose", ["the user's", "the data set's"])
+def test_what_follows_the_context_is_from_a_template_of_ones_own(whose):
+    trainer = build(GOLDEN["cases"][0] | {"dataset": "DescribableTextures"})
+    names = GOLDEN["class_names"]
+    if whose == "the user's":
+        trainer.cfg.DATASET.TEMPLATE = "one {} here."
+    else:
+        trainer.dm.dataset.template = "one {} here."
+    own = trainer.build_prompt_learner(trainer.cfg, names, trainer.clip_model).class_text.own
+    wanted = clip.tokenize([f"X X X X {name.replace('_', ' ')} here." for name in names])
+    assert torch.equal(own, ClassText(wanted, 4, class_specific=True).own)
+    assert not torch.equal(own, trainer.learner.class_text.own)
+
+
+def test_a_context_too_long_for_the_class_names_says_to_lower_it():
+    with pytest.raises(UserError, match="TRAINER.TCP: 74 context tokens .* lower N_CTX") as caught:
+        build(GOLDEN["cases"][0] | {"CTX_INIT": "", "N_CTX": 74})
+    assert "\n" not in str(caught.value)
 
 
 def test_a_depth_beyond_the_model_is_its_last_layer(capsys):

@@ -1,0 +1,90 @@
+"""Checkpoint files that are not quite ours: what is read of them, and what is refused in one line."""
+
+import math
+
+import pytest
+import torch
+
+from tests.golden_cases import build_trainer
+from trainers.checkpoints import read_checkpoint
+from trainers.feature_cache import Cache
+from user_error import UserError
+
+NAMES = ["dog", "jeep"]
+CTX = torch.ones(2, 3)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a file where a trainer looks for its checkpoint; returns its path."""
+
+    def saved(content):
+        (tmp_path / "prompt_learner").mkdir(exist_ok=True)
+        path = tmp_path / "prompt_learner" / "model.pth.tar-1"
+        torch.save(content, path)
+        return str(path)
+
+    return saved
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {"module.ctx": CTX}}, {"ctx": CTX}, {"module.ctx": CTX}])
+def test_a_state_dict_alone_and_one_of_data_parallel_are_read(content, saved):
+    read = read_checkpoint(saved(content))
+    assert list(read.tensors) == ["ctx"] and torch.equal(read.tensors["ctx"], CTX)
+    assert read.epoch is None and read.run == {}
+
+
+@pytest.mark.parametrize("content", [[CTX], CTX, {"state_dict": [CTX]}, {"state_dict": {"ctx": 3}}, {3: CTX}], ids=str)
+def test_what_is_no_checkpoint_is_refused(content, saved):
+    path = saved(content)
+    with pytest.raises(UserError, match="is no checkpoint") as caught:
+        read_checkpoint(path)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_tensors_that_are_not_finite_are_refused(value, saved):
+    path = saved({"state_dict": {"ctx": torch.tensor([1, value])}, "epoch": 1})
+    with pytest.raises(UserError, match="ctx has NaN or infinite values") as caught:
+        read_checkpoint(path)
+    assert path in str(caught.value)
+
+
+def test_a_state_dict_alone_is_tested(saved, tmp_path, capsys):
+    trainer = build_trainer("CoOp", NAMES, N_CTX=4)
+    path = saved({"module.ctx": torch.full((4, 64), 3.0)})
+    trainer.load_model(str(tmp_path), epoch=1)
+    assert trainer.learner.ctx.eq(3).all() and trainer.loaded_epoch is None
+    assert capsys.readouterr().out.endswith(f"Loaded {path}\n")
+
+
+def test_layers_with_prompts_of_different_lengths_are_refused(saved, tmp_path):
+    prompts = {f"image_encoder.transformer.resblocks.{i}.VPT_shallow": torch.zeros(1 + i, 128) for i in (1, 2)}
+    path = saved({"state_dict": {"image_encoder.VPT": torch.zeros(2, 128), **prompts}, "epoch": 1})
+    with pytest.raises(UserError, match="visual_deep_ctx.*it belongs to another method") as caught:
+        build_trainer("VPT", NAMES, PROMPT_DEPTH_VISION=3).load_model(str(tmp_path), epoch=1)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [0, -1], [0]])
+def test_a_cache_whose_labels_do_not_fit_is_refused(labels):
+    cache = Cache(NAMES, torch.zeros(2, 3), 2, 1.0, 1.0)
+    with pytest.raises(UserError, match="do not belong together"):
+        cache.from_released({**cache.state_dict(), "labels": torch.tensor(labels)})
+
+
+def test_settings_that_tensors_do_not_show_are_compared(saved, tmp_path, capsys):
+    trained = build_trainer("CLIP_LoRA", NAMES, ALPHA=1, DROPOUT=0.1, PREC="bf16")
+    state = {"state_dict": trained.learner.state_dict(), "epoch": 1}
+    tested = build_trainer("CLIP_LoRA", NAMES, ALPHA=4)
+    tested.best_result = trained.best_result = tested.train_seconds = trained.train_seconds = trained.epoch = 0
+    for run, told in (
+        (trained.run_state(), ["Trained with TRAINER.CLIP_LORA.ALPHA 1, tested with 4; TRAINER.CLIP_LORA.DROPOUT 0.1, "
+                               "tested with 0.25"]),
+        (tested.run_state(), []),
+        ({}, []),
+    ):  # fmt: skip
+        saved({**state, "run": run})
+        capsys.readouterr()
+        tested.load_model(str(tmp_path), epoch=1)
+        assert capsys.readouterr().out.splitlines()[:-1] == told

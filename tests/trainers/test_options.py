@@ -1,0 +1,64 @@
+"""Numbers out of their range are told in one line before any data is read."""
+
+import math
+
+import pytest
+
+import train
+from dassl.config import get_cfg_default
+from dassl.engine import TRAINER_REGISTRY
+from user_error import UserError
+
+
+def check(trainer, **options):
+    cls, cfg = TRAINER_REGISTRY.get(trainer), get_cfg_default()
+    train.extend_cfg(cfg)
+    for key, value in options.items():
+        assert key in cfg.TRAINER[cls.config_node]
+        cfg.TRAINER[cls.config_node][key] = value
+    cls.__new__(cls).check_cfg(cfg)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "key", "value"),
+    [
+        *(("CLIP_Adapter", "REDUCTION", value) for value in (0, -4)),
+        *(("CLIP_Adapter", "RATIO", value) for value in (-0.1, 1.1, math.nan)),
+        *(("CLIP_LoRA", "ALPHA", value) for value in (0, -1)),
+        ("CLIP_LoRA", "N_ITERS", -1),
+        *(("KgCoOp", "W", value) for value in (-8.0, math.nan, math.inf)),
+        ("TCP", "W", -8.0),
+        *(("ProGrad", "T", value) for value in (0.0, math.nan)),
+        ("ProGrad", "LAMBDA", -1.0),
+        *(("PromptSRC", f"{part}_LOSS_WEIGHT", -1.0) for part in ("TEXT", "IMAGE")),
+        *(("MuDPT", f"{part}_LOSS_WEIGHT", math.nan) for part in ("TEXT", "IMAGE", "LOGITS")),
+        *(("TipAdapterF", key, -1.0) for key in ("INIT_ALPHA", "INIT_BETA")),
+        ("TipAdapterF", "AUGMENT_EPOCH", 0),
+        *(("TipAdapterF", "SEARCH_SCALE", value) for value in ([7], ["a", "b"], [7.0, 0.1], [math.inf, 3.0])),
+        *(("TipAdapterF", "SEARCH_STEP", value) for value in ([200], [], [200, 0], [2.5, 3])),
+    ],
+)
+def test_a_number_out_of_its_range_is_told_in_one_line(trainer, key, value):
+    node = TRAINER_REGISTRY.get(trainer).config_node
+    with pytest.raises(UserError) as caught:
+        check(trainer, **{key: value})
+    assert str(caught.value).startswith(f"TRAINER.{node}.{key} is {value}: ")
+
+
+@pytest.mark.parametrize(
+    ("trainer", "options"),
+    [
+        ("CLIP_Adapter", {"REDUCTION": 1, "RATIO": 0.0}),
+        ("CLIP_Adapter", {"RATIO": 1.0}),
+        ("KgCoOp", {"W": 0.0}),
+        ("TipAdapterF", {"SEARCH_SCALE": [7, 3.0], "SEARCH_STEP": [1, 1], "INIT_BETA": 0.0}),
+    ],
+)
+def test_the_ends_of_a_range_are_in_it(trainer, options):
+    check(trainer, **options)
+
+
+def test_every_trainers_defaults_are_in_their_ranges():
+    for name in TRAINER_REGISTRY.registered_names():
+        for key, allowed in getattr(TRAINER_REGISTRY.get(name), "config_ranges", {}).items():
+            allowed.check(TRAINER_REGISTRY.get(name).config_defaults[key], key)
