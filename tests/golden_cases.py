@@ -80,6 +80,16 @@ def assert_gradients(learner, wanted: dict[str, dict]) -> None:
         assert (picked - torch.tensor(gradient["values"])).abs().max() <= TOLERANCE * scale, name
 
 
+def assert_as_released(trainer, case: dict, of: dict) -> None:
+    """Logits, loss and gradients of a trainer with a case's tensors are the released code's."""
+    fill(trainer.learner, seeded(case["learned"]))
+    loss, logits = trainer.loss(*images_and_labels(of))
+    assert_close(logits, case["logits"])
+    assert_close(loss, case["loss"])
+    loss.backward()
+    assert_gradients(trainer.learner, case["grads"])
+
+
 def _gradient_of(learner, name: str) -> Tensor:
     """The gradient of what the released code calls ``name``: a whole parameter, or one layer of a stacked one."""
     parameters = dict(learner.named_parameters())

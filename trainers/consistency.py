@@ -43,6 +43,15 @@ def text_distance(outputs: Outputs, frozen_text: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(outputs.text_features, frozen_text).mean()
 
 
+def loss_near_text(
+    model: PromptedCLIP, images: Tensor, labels: Tensor, frozen_text: Tensor, weight: float
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy plus ``weight`` times `text_distance`, and the logits (B, C), for images (B, 3, H, W), labels (B,)."""
+    outputs = model.outputs(images)
+    loss = F.cross_entropy(outputs.logits, labels) + weight * text_distance(outputs, frozen_text)
+    return loss, outputs.logits
+
+
 def frozen_ensemble(clip_model: CLIP, class_names: list[str]) -> Tensor:
     """(C, e) normalised mean of frozen CLIP's text features over `TEMPLATES`, which are not normalised before."""
     return F.normalize(template_features(clip_model, class_names, TEMPLATES).mean(dim=0), dim=-1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import clip
@@ -18,7 +17,7 @@ from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
 from trainers.class_prompts import context_from_words, random_context, words_and_length
-from trainers.consistency import text_distance
+from trainers.consistency import loss_near_text
 from trainers.options import NOT_NEGATIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import dataset_template, frozen_text_features, own_template
@@ -110,6 +109,4 @@ class TCP(PromptTrainer):
         return PromptLearner(self.node, class_names, clip_model, after_context, self.frozen_text)
 
     def loss(self, images, labels):
-        outputs = self.model.outputs(images)
-        apart = text_distance(outputs, self.frozen_text)
-        return F.cross_entropy(outputs.logits, labels) + self.node.W * apart, outputs.logits
+        return loss_near_text(self.model, images, labels, self.frozen_text, self.node.W)

@@ -5,7 +5,14 @@ import torch
 
 import clip
 from clip.class_text import ClassText
-from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
+from tests.golden_cases import (
+    assert_as_released,
+    assert_close,
+    build_trainer,
+    golden,
+    images_and_labels,
+    seeded,
+)
 from trainers import templates
 from trainers.tcp import AFTER_CONTEXT, TEMPLATES
 from user_error import UserError
@@ -21,13 +28,7 @@ def build(case, class_names=GOLDEN["class_names"], **node):
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["dataset"])
 def test_logits_loss_and_gradients_are_the_released_codes(case):
-    trainer = build(case)
-    fill(trainer.learner, seeded(case["learned"]))
-    loss, logits = trainer.loss(*images_and_labels(GOLDEN))
-    assert_close(logits, case["logits"])
-    assert_close(loss, case["loss"])
-    loss.backward()
-    assert_gradients(trainer.learner, case["grads"])
+    assert_as_released(build(case), case, GOLDEN)
 
 
 def test_templates_and_prompts_are_the_released_codes():
