@@ -46,7 +46,7 @@ def text_distance(outputs: Outputs, frozen_text: Tensor) -> Tensor:
 def loss_near_text(
     model: PromptedCLIP, images: Tensor, labels: Tensor, frozen_text: Tensor, weight: float
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy plus ``weight`` times `text_distance`, and the logits (B, C), for images (B, 3, H, W), labels (B,)."""
+    """Cross-entropy plus ``weight`` times `text_distance`, and logits (B, C), for images (B, 3, H, W), labels (B,)."""
     outputs = model.outputs(images)
     loss = F.cross_entropy(outputs.logits, labels) + weight * text_distance(outputs, frozen_text)
     return loss, outputs.logits
