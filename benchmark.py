@@ -179,7 +179,7 @@ def group(runs: Iterable[Run], *names: str) -> dict[tuple, list[Run]]:
 def by_method(runs: Iterable[Run], *names: str) -> list[tuple[tuple[str, ...], list[Run]]]:
     """Runs by trainer and the further attributes `names`, those with the fewest learned parameters first."""
     groups = group(runs, "trainer", *names)
-    return sorted(groups.items(), key=lambda item: (min(run.learned_parameters for run in item[1]), item[0]))
+    return sorted(groups.items(), key=lambda item: (max(run.learned_parameters for run in item[1]), item[0]))
 
 
 def seeds_of(runs: Iterable[Run]) -> set[int]:
@@ -239,7 +239,7 @@ def base_to_new_row(runs: list[Run], expected: set[int]) -> dict[str, Value]:
         "H": harmonic_mean(base_accuracy.mean, new_accuracy.mean) if base and seeds == new_seeds else None,
         "s.e. base": pooled_error(base),
         "s.e. new": pooled_error(new),
-        "learned": learned(runs),
+        "learned": learned(base or runs),
         "train s": training_cost(base),
         "seeds": note,
     }
@@ -326,8 +326,8 @@ def average_row(runs: list[Run], datasets: Sequence[str], expected: set[int]) ->
         return {**row, "seeds": f"missing {len(missing)} of {count} runs: {shorten(missing)}"}
     for half, found in halves.items():
         row[half], row[f"s.e. {half}"] = mean_over_datasets(found, datasets, seeds)
-    row["learned"] = learned(runs)
-    row["train s"] = training_cost(run for run in runs if run.protocol == "base")
+    base = [run for run in runs if run.protocol == "base"]
+    row["learned"], row["train s"] = learned(base), training_cost(base)
     if closed:
         return {**row, "seeds": f"{seed_note(seeds, expected)}, base only"}
     row["H"] = harmonic_mean(row["base"].mean, row["new"].mean)

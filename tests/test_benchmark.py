@@ -187,6 +187,17 @@ def test_a_dataset_called_like_a_column_keeps_a_column_of_its_own(dataset, outpu
     assert f"{dataset} (dataset)" in report(output, capsys=capsys)
 
 
+def test_parameters_are_those_that_training_learned(output, capsys):
+    """A cache that holds one key per training image has none for the new classes."""
+    output.add("base2new/train_base/digits/shots_16/TipAdapterF/tiny/seed1", 90, 1024, 3.0)
+    output.add("base2new/test_new/digits/shots_16/TipAdapterF/tiny/seed1", 70, 0)
+    output.add_base_to_new("digits", "CoOp/tiny", 1, 90, 60, 384, 3.0)
+    assert [(row["method"], row["learned"]) for row in cells(output, capsys)] == [
+        ("CoOp tiny", "384"),
+        ("TipAdapterF tiny", "1024"),
+    ]
+
+
 def test_an_incomplete_method_is_not_averaged(output, capsys):
     for dataset in ("digits", "letters"):
         output.add_base_to_new(dataset, "CoOp/tiny", 1, 90, 60)
