@@ -188,7 +188,8 @@ class CLIPTrainer(TrainerX):
         Args:
             run: what the checkpoint tells of its run, see `Checkpoint`.
         """
-        before = run.get("settings", {})
+        if not (before := run.get("settings")):
+            return
         now = {f"TRAINER.{self.config_node}.{key}": str(value) for key, value in self.node.items() if key != "PREC"}
         differing = [
             f"{key} {before[key]}, tested with {value}" for key, value in now.items() if before.get(key, value) != value

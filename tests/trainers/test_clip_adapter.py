@@ -11,7 +11,6 @@ import torch.nn.functional as F
 import clip
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
 from trainers.clip_adapter import Adapter, CLIP_Adapter
-from trainers.clip_trainer import LEARNER
 from trainers.feature_adapter import FeatureClassifier, zero_shot_weights
 from trainers.templates import dataset_template
 
@@ -75,8 +74,9 @@ def test_a_released_checkpoint_loads_for_other_classes(backbones, tmp_path):
     trainer.learner = network(backbones["vit"], ["jeep"]).head
     shapes = GOLDEN["checkpoint_of_last_case"]["tensors"]
     saved = {name: torch.randn(shape).half() for name, shape in shapes.items()}
-    (tmp_path / LEARNER).mkdir()
-    torch.save({"state_dict": saved, "epoch": 5}, tmp_path / LEARNER / "model.pth.tar-5")
+    folder = tmp_path / GOLDEN["checkpoint_of_last_case"]["registered_as"]
+    folder.mkdir()
+    torch.save({"state_dict": saved, "epoch": 5}, folder / "model.pth.tar-5")
     trainer.load_model(str(tmp_path), epoch=5)
     for name, tensor in trainer.learner.state_dict().items():
         torch.testing.assert_close(tensor, saved[name].float())
