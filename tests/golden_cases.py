@@ -90,6 +90,22 @@ def assert_as_released(trainer, case: dict, of: dict) -> None:
     assert_gradients(trainer.learner, case["grads"])
 
 
+def assert_checkpoint_serves_other_classes(build, state: dict[str, Tensor], case: dict, of: dict, folder: Path) -> None:
+    """A learner's checkpoint gives the released logits where only the first four classes are tested.
+
+    Args:
+        build: (case, class names) -> trainer.
+        state: the tensors that the released code saves.
+    """
+    (folder / "prompt_learner").mkdir()
+    torch.save({"state_dict": state, "epoch": 100}, folder / "prompt_learner" / "model.pth.tar-100")
+    trainer = build(case, of["class_names"][:4])
+    trainer.load_model(str(folder), epoch=100)
+    trainer.set_model_mode("eval")
+    images, _ = images_and_labels(of)
+    assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])
+
+
 def _gradient_of(learner, name: str) -> Tensor:
     """The gradient of what the released code calls ``name``: a whole parameter, or one layer of a stacked one."""
     parameters = dict(learner.named_parameters())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.model import CLIP
 from trainers.clip_trainer import CLIPTrainer
-from trainers.templates import template_features
+from trainers.templates import ensemble_features
 
 
 class FeatureClassifier(nn.Module):
@@ -25,12 +24,8 @@ class FeatureClassifier(nn.Module):
 
 
 def zero_shot_weights(clip_model: CLIP, class_names: list[str], templates: Iterable[str]) -> Tensor:
-    """(C, e) weights whose product with a normalised image feature is zero-shot CLIP's logits.
-
-    With several templates the mean of their normalised text features, as in CLIP.
-    """
-    features = F.normalize(template_features(clip_model, class_names, templates), dim=-1).mean(dim=0)
-    return clip_model.logit_scale.detach().float().exp() * F.normalize(features, dim=-1)
+    """(C, e) weights whose product with a normalised image feature is zero-shot CLIP's logits."""
+    return clip_model.logit_scale.detach().float().exp() * ensemble_features(clip_model, class_names, templates)
 
 
 class FeatureTrainer(CLIPTrainer):

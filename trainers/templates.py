@@ -44,6 +44,12 @@ def frozen_text_features(clip_model: CLIP, class_names: list[str], template: str
     return F.normalize(template_features(clip_model, class_names, [template])[0], dim=-1)
 
 
+def ensemble_features(clip_model: CLIP, class_names: list[str], templates: Iterable[str]) -> Tensor:
+    """(C, e) normalised mean of frozen CLIP's normalised text features over templates, as in CLIP."""
+    features = F.normalize(template_features(clip_model, class_names, templates), dim=-1)  # (T, C, e)
+    return F.normalize(features.mean(dim=0), dim=-1)
+
+
 @torch.no_grad()
 def template_features(clip_model: CLIP, class_names: list[str], templates: Iterable[str]) -> Tensor:
     """(T, C, e) float32 text features of T templates, not normalised."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from trainers.clip_trainer import load_clip_to_cpu
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
-from trainers.templates import dataset_template, template_features
+from trainers.templates import dataset_template, ensemble_features
 from user_error import UserError
 
 
@@ -33,8 +33,7 @@ class ZeroshotCLIP(TrainerX):
         self.clip_model = clip_model.to(self.device).eval()
         templates = self.templates()
         print(f"Templates: {templates}")
-        features = template_features(self.clip_model, self.dm.dataset.classnames, templates)  # (T, C, e)
-        self.text_features = F.normalize(F.normalize(features, dim=-1).mean(dim=0), dim=-1)  # (C, e)
+        self.text_features = ensemble_features(self.clip_model, self.dm.dataset.classnames, templates)  # (C, e)
 
     def model_inference(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C) logits."""

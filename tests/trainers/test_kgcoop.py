@@ -5,6 +5,7 @@ import torch
 
 from tests.golden_cases import (
     assert_as_released,
+    assert_checkpoint_serves_other_classes,
     assert_close,
     build_trainer,
     golden,
@@ -45,13 +46,7 @@ def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
     learned = seeded(case["learned"])["prompt_learner.ctx"]
     shapes = GOLDEN["checkpoint_of_last_case"]["tensors"]
     state = {name: torch.ones(shape) for name, shape in shapes.items()} | {"ctx": learned}
-    (tmp_path / "prompt_learner").mkdir()
-    torch.save({"state_dict": state, "epoch": 100}, tmp_path / "prompt_learner" / "model.pth.tar-100")
-    trainer = build(case, GOLDEN["class_names"][:4])
-    trainer.load_model(str(tmp_path), epoch=100)
-    trainer.set_model_mode("eval")
-    images, _ = images_and_labels(GOLDEN)
-    assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])
+    assert_checkpoint_serves_other_classes(build, state, case, GOLDEN, tmp_path)
 
 
 def test_a_checkpoint_of_a_method_with_a_trained_meta_net_is_refused(tmp_path):

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from dassl.engine import TrainerBase
-from tests.golden_cases import assert_close, assert_gradients, build_trainer, fill, golden, images_and_labels, seeded
+from tests.golden_cases import (
+    assert_checkpoint_serves_other_classes,
+    assert_close,
+    assert_gradients,
+    build_trainer,
+    fill,
+    golden,
+    images_and_labels,
+    seeded,
+)
 from trainers import templates
 from trainers.prograd import TEMPLATES
 from user_error import UserError
@@ -54,13 +63,7 @@ def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
     learned = seeded(case["learned"])["prompt_learner.ctx"]
     state = {"ctx": learned, "token_prefix": torch.ones(6, 1, 64), "token_suffix": torch.ones(6, 72, 64)}
     assert set(state) == set(GOLDEN["checkpoint_of_last_case"]["tensors"])
-    (tmp_path / "prompt_learner").mkdir()
-    torch.save({"state_dict": state, "epoch": 100}, tmp_path / "prompt_learner" / "model.pth.tar-100")
-    trainer = build(case, GOLDEN["class_names"][:4])
-    trainer.load_model(str(tmp_path), epoch=100)
-    trainer.set_model_mode("eval")
-    images, _ = images_and_labels(GOLDEN)
-    assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])
+    assert_checkpoint_serves_other_classes(build, state, case, GOLDEN, tmp_path)
 
 
 class Point(torch.nn.Module):

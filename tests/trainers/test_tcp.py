@@ -7,10 +7,9 @@ import clip
 from clip.class_text import ClassText
 from tests.golden_cases import (
     assert_as_released,
-    assert_close,
+    assert_checkpoint_serves_other_classes,
     build_trainer,
     golden,
-    images_and_labels,
     seeded,
 )
 from trainers import templates
@@ -45,13 +44,7 @@ def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
     learned = {name.removeprefix("prompt_learner."): tensor for name, tensor in seeded(case["learned"]).items()}
     shapes = GOLDEN["checkpoint_of_last_case"]["tensors"]
     state = {name: torch.ones(shape) for name, shape in shapes.items()} | learned
-    (tmp_path / "prompt_learner").mkdir()
-    torch.save({"state_dict": state, "epoch": 50}, tmp_path / "prompt_learner" / "model.pth.tar-50")
-    trainer = build(case, GOLDEN["class_names"][:4])
-    trainer.load_model(str(tmp_path), epoch=50)
-    trainer.set_model_mode("eval")
-    images, _ = images_and_labels(GOLDEN)
-    assert_close(trainer.model_inference(images), [row[:4] for row in case["logits"]])
+    assert_checkpoint_serves_other_classes(build, state, case, GOLDEN, tmp_path)
 
 
 @pytest.mark.parametrize("whose", ["the user's", "the data set's"])
