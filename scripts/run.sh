@@ -15,6 +15,7 @@
 #   CFG     config name (the method's paper config, or     VARIANT folder between config and seed, for settings
 #           tiny where the dataset names that backbone)            that the config name does not tell (none)
 #   PYTHON  interpreter (.venv at the root, else python3)
+#   PLAN    if set, nothing is run: the arguments of train.py are printed, each ended by a NUL, a run by an RS
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)/
@@ -59,20 +60,24 @@ trains() { [[ $trains == true ]]; }
 finished() { [[ -f $1/results.json ]]; }
 
 check_trained() { # DIRECTORY SCRIPT ARGUMENTS: stops where the run that must come first is missing
-    if ! trains || finished "$1"; then return; fi
+    if ! trains || finished "$1" || [[ -n ${PLAN:-} ]]; then return; fi
     local set="${CFG:+CFG=$CFG }${SHOTS:+SHOTS=$SHOTS }${SOURCE:+SOURCE=$SOURCE }"
     [[ -z ${TRAINED_BY:-} ]] || set=""
     die "no finished training run in $1, first run: ${set}bash ${root}scripts/${TRAINED_BY:-$method/$2.sh ${*:3}}"
 }
 
 run() { # DIRECTORY DATASET CONFIG SEED [further arguments of train.py]
-    if finished "$1"; then
+    local arguments=(--root "$data" ${4:+--seed "$4"} --trainer "$trainer"
+        --dataset-config-file "$(dataset_file "$2")" --config-file "${root}configs/trainers/$trainer/$3.yaml"
+        --output-dir "$1" "${@:5}")
+    if [[ -n ${PLAN:-} ]]; then
+        printf '%s\0' "${arguments[@]}"
+        printf '\036'
+    elif finished "$1"; then
         echo "skipped, finished before: $1/results.json$pairs_hint"
-        return
+    else
+        "$python" "${root}train.py" "${arguments[@]}"
     fi
-    "$python" "${root}train.py" --root "$data" ${4:+--seed "$4"} --trainer "$trainer" \
-        --dataset-config-file "$(dataset_file "$2")" --config-file "${root}configs/trainers/$trainer/$3.yaml" \
-        --output-dir "$1" "${@:5}"
 }
 
 train() { # as run; a method that trains nothing is only tested

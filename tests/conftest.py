@@ -1,5 +1,7 @@
 """Shared by all tests: the project's root, and an environment without the variables that steer the scripts."""
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,37 @@ def no_settings_of_the_person_testing(monkeypatch):
     settings = "DATA OUTPUT CFG SHOTS SOURCE VARIANT PYTHON TRAINED_BY DATASETS METHODS SEEDS JOBS MUDPT_DEBUG"
     for name in settings.split():
         monkeypatch.delenv(name, raising=False)
+
+
+# Stands in for Python: records the command line and leaves the results.json of a finished run.
+RECORDER = """\
+import json, os, pathlib, sys
+arguments = sys.argv[1:]
+with open(os.environ["CALLS"], "a") as calls:
+    calls.write(json.dumps(arguments) + "\\n")
+if os.environ.get("FAIL", "no failure") in " ".join(arguments):
+    print("line 1\\nerror: it did not work")
+    sys.exit(2)
+if os.environ.get("SLEEP"):
+    import time
+    pathlib.Path(os.environ["CALLS"] + ".pid").write_text(str(os.getpid()))
+    time.sleep(float(os.environ["SLEEP"]))
+if "--output-dir" in arguments:
+    folder = pathlib.Path(arguments[arguments.index("--output-dir") + 1])
+    folder.mkdir(parents=True)
+    print("=> result\\n* accuracy: 75.0%")
+    results = {"backbone": "tiny", "metrics": {"accuracy": 75.0, "total": 400}, "sampling_error": 2.2,
+               "learned_parameters": 8, "seconds": {"train": 3.0, "total": 4.0}}
+    (folder / "results.json").write_text(json.dumps(results))
+"""
+
+
+@pytest.fixture
+def recorder(tmp_path, monkeypatch):
+    """Sets PYTHON to the stand-in; returns the function that gives the calls made so far."""
+    script, calls = tmp_path / "recorder", tmp_path / "calls"
+    script.write_text(f"#!{sys.executable}\n{RECORDER}")
+    script.chmod(0o755)
+    monkeypatch.setenv("PYTHON", str(script))
+    monkeypatch.setenv("CALLS", str(calls))
+    return lambda: [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []

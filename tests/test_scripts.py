@@ -1,14 +1,9 @@
 """The shell scripts, with a stand-in for Python that records what train.py would have been called with."""
 
-import json
 import os
-import pty
-import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -31,39 +26,6 @@ METHODS = {
     "tip_adapter_f": "TipAdapterF",
     "linear_probe": "LinearProbe",
 }
-
-# Stands in for Python: records the command line and leaves the results.json of a finished run.
-RECORDER = """\
-import json, os, pathlib, sys
-arguments = sys.argv[1:]
-with open(os.environ["CALLS"], "a") as calls:
-    calls.write(json.dumps(arguments) + "\\n")
-if os.environ.get("FAIL", "no failure") in " ".join(arguments):
-    print("line 1\\nerror: it did not work")
-    sys.exit(2)
-if os.environ.get("SLEEP"):
-    import time
-    pathlib.Path(os.environ["CALLS"] + ".pid").write_text(str(os.getpid()))
-    time.sleep(float(os.environ["SLEEP"]))
-if "--output-dir" in arguments:
-    folder = pathlib.Path(arguments[arguments.index("--output-dir") + 1])
-    folder.mkdir(parents=True)
-    print("=> result\\n* accuracy: 75.0%")
-    results = {"backbone": "tiny", "metrics": {"accuracy": 75.0, "total": 400}, "sampling_error": 2.2,
-               "learned_parameters": 8, "seconds": {"train": 3.0}}
-    (folder / "results.json").write_text(json.dumps(results))
-"""
-
-
-@pytest.fixture
-def recorder(tmp_path, monkeypatch):
-    """Sets PYTHON to the stand-in; returns the function that gives the calls made so far."""
-    script, calls = tmp_path / "recorder", tmp_path / "calls"
-    script.write_text(f"#!{sys.executable}\n{RECORDER}")
-    script.chmod(0o755)
-    monkeypatch.setenv("PYTHON", str(script))
-    monkeypatch.setenv("CALLS", str(calls))
-    return lambda: [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
 
 
 @pytest.fixture
@@ -463,130 +425,3 @@ def test_an_old_python_is_refused_in_one_line(fresh, tmp_path):
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert "Python 3.8.18; Python 3.10 or newer is needed" in result.stderr
     assert not (fresh / ".venv").exists()
-
-
-# quickstart.py
-
-
-@pytest.fixture
-def quickstart(root, recorder, tmp_path):
-    """The command that runs CoOp and zero-shot CLIP on one dataset, and the environment for it."""
-    environment = {"OUTPUT": str(tmp_path / "output"), "METHODS": "coop zsclip", "SEEDS": "1 2", "DATASETS": "digits"}
-    return [sys.executable, str(root / "scripts" / "quickstart.py")], {**os.environ, **environment}
-
-
-def test_quickstart_runs_everything_prints_the_table_and_skips_it_the_next_time(quickstart, recorder, tmp_path):
-    command, environment = quickstart
-    first = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert len(recorder()) == 8
-    lines = first.stdout.splitlines()
-    assert (
-        sum(bool(re.fullmatch(r"\[\d/8\] \w+ digits seed \d, (base|new) classes: 75\.0 %, \d+ s", x)) for x in lines)
-        == 8
-    )
-    assert sum("75.00 ± 0.00" in line and line.endswith("1 2") for line in lines) == 2
-    assert f"results, models and logs of every run: {tmp_path / 'output'}" in first.stdout
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert second.returncode == 0
-    assert second.stdout.count("finished before") == 8
-    assert len(recorder()) == 8
-
-
-def test_quickstart_leaves_out_new_classes_of_a_method_that_knows_none(quickstart, recorder):
-    command, environment = quickstart
-    environment = {**environment, "METHODS": "linear_probe coop", "SEEDS": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert len(recorder()) == 3
-    assert "linear_probe digits seed 1, new classes" not in result.stdout
-    assert any("LinearProbe tiny" in line and line.endswith("1, base only") for line in result.stdout.splitlines())
-
-
-def test_quickstart_knows_all_methods_and_all_embedded_datasets(quickstart, recorder):
-    command, environment = quickstart
-
-    def run(**variables):
-        everything = {**environment, "SEEDS": "1", **variables}
-        result = subprocess.run(command, env=everything, capture_output=True, text=True, timeout=60)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
-
-    run(METHODS="all")
-    trained = [call[call.index("--trainer") + 1] for call in recorder() if "--eval-only" not in call]
-    assert sorted(trained) == sorted(set(METHODS.values()) - {"ZeroshotCLIP"})
-    embedded = "digits, lamplight, letters, patterns, shapes, shapes_blur, shapes_noise, shapes_sketch"
-    assert f"base-to-new on {embedded}: 16 runs" in run(DATASETS="all", METHODS="zsclip")
-
-
-def test_quickstart_goes_on_after_a_failed_run_and_says_so(quickstart, recorder):
-    command, environment = quickstart
-    failing = {**environment, "FAIL": "--seed 2 --trainer CoOp"}
-    result = subprocess.run(command, env=failing, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 1
-    assert "failed: coop digits seed 2, base classes" in result.stdout
-    assert "    error: it did not work" in result.stdout
-    assert "not run: coop digits seed 2, new classes" in result.stdout
-    assert "2 of 8 runs failed" in result.stdout
-    assert len(recorder()) == 7
-    assert any(line.endswith("1 (no 2)") for line in result.stdout.splitlines())
-
-
-def test_quickstart_rewrites_one_line_on_a_terminal(quickstart):
-    command, environment = quickstart
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, env={**environment, "SLEEP": "0.5", "COLUMNS": "100"}, stdout=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:  # how Linux says that the other side has closed
-        pass
-    os.close(ours)
-    assert process.wait(timeout=60) == 0
-    states = shown.decode().split("\r\033[2K")
-    assert any(re.match(r"\[#{6}-{18}\] 2/8 runs  0:0\d, about 0:0\d left  \w+ digits seed \d, ", x) for x in states)
-    assert "[1/8]" not in shown.decode()
-
-
-def test_quickstart_stops_its_runs_on_ctrl_c(quickstart, tmp_path):
-    command, environment = quickstart
-    process = subprocess.Popen(
-        command,
-        env={**environment, "SLEEP": "600", "JOBS": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-        # a shell that runs the tests in the background has them ignore Ctrl-C, and so would the quickstart
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    pid = tmp_path / "calls.pid"
-    deadline = time.monotonic() + 30
-    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "the same command continues" in printed
-    for _ in range(50):  # its parent, the shell, is gone too, so that it may take a moment to disappear
-        if not Path("/proc", pid.read_text()).exists():
-            break
-        time.sleep(0.1)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"DATASETS": "digits nothing"}, "error: DATASETS: unknown nothing (known: "),
-        ({"METHODS": "magic"}, "error: METHODS: unknown magic (known: "),
-        ({"JOBS": "0"}, "error: JOBS must be a number above 0, not 0"),
-    ],
-)
-def test_quickstart_refuses_what_it_does_not_know(changes, message, quickstart, recorder):
-    command, environment = quickstart
-    result = subprocess.run(command, env={**environment, **changes}, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 2
-    assert result.stderr.startswith(message)
-    assert recorder() == []

@@ -1,0 +1,142 @@
+"""Tables as text: for a terminal, Markdown, LaTeX (booktabs) and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import sys
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from comparison.statistics import Measure
+from comparison.tables import (
+    AGAINST_LEGEND,
+    LEGEND,
+    PUBLISHED_LEGEND,
+    SCORES,
+    Bytes,
+    Difference,
+    Probability,
+    Row,
+    Table,
+    Value,
+)
+
+FORMATS = ("terminal", "markdown", "latex", "csv")
+LEFT = ("dataset", "method", "source", "seeds")  # columns of words
+LESS_NEEDED = ("s.e. base", "s.e. new", "s.e.", "peak", "s/epoch", "checkpoint", "source")  # first to go
+
+
+def text(value: Value) -> str:
+    """A cell as it is read."""
+    if value is None:
+        return "–"
+    if isinstance(value, Measure):
+        return f"{value.mean:.2f}" + (f" ± {value.std:.2f}" if value.std is not None else "")
+    if isinstance(value, Difference):
+        return f"{value:+.2f}"
+    if isinstance(value, Probability):
+        return "<0.001" if value < 0.001 else f"{value:.3f}"
+    if isinstance(value, Bytes):
+        return size(value)
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def size(count: int) -> str:
+    for unit, bytes_each in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if count >= bytes_each:
+            return f"{count / bytes_each:.{0 if count >= 10 * bytes_each else 1}f} {unit}"
+    return f"{count} B"
+
+
+def legend(tables: Sequence[Table]) -> str:
+    """What the columns of these tables mean."""
+    names = {name for table in tables for row in table.rows for name, value in row.cells.items() if value is not None}
+    against = AGAINST_LEGEND if any(name.startswith("vs ") for name in names) else ""
+    return "\n".join(filter(None, (LEGEND, against, PUBLISHED_LEGEND if "published" in names else "")))
+
+
+def shown_columns(table: Table) -> list[str]:
+    """The columns without those that the title tells, and those beside the scores that have no value at all."""
+    return [
+        name
+        for name in table.rows[0].cells
+        if name not in table.told and (name in table.compared or any(row.cells[name] is not None for row in table.rows))
+    ]
+
+
+def render(tables: Sequence[Table], style: str) -> str:
+    """All tables and, but for CSV, their legend. ``style`` is one of `FORMATS`."""
+    if style == "csv":
+        return as_csv(tables)
+    comment = "% " if style == "latex" else ""
+    lines = "".join(f"{comment}{line}\n" for line in legend(tables).splitlines())
+    return lines + "\n" + "\n".join(render_table(table, style) for table in tables)
+
+
+def render_table(table: Table, style: str) -> str:
+    if style == "markdown":
+        return f"### {table.title}\n\n{grid(table, shown_columns(table), 'github', '**', '**')}\n"
+    if style == "latex":  # tabulate escapes what LaTeX would take for commands, so these come afterwards
+        body = grid(table, shown_columns(table), "latex_booktabs", "\ue000", "\ue001")
+        return f"% {table.title}\n{body}\n".replace("\ue000", r"\textbf{").replace("\ue001", "}")
+    return f"{table.title}\n{fitted(table)}\n"
+
+
+def grid(table: Table, columns: Sequence[str], style: str, bold: str = "", unbold: str = "") -> str:
+    best = table.best()
+    rows = [
+        [
+            f"{bold}{text(row.cells[name])}{unbold}" if (index, name) in best else text(row.cells[name])
+            for name in columns
+        ]
+        for index, row in enumerate(table.rows)
+    ]
+    align = ["left" if name in LEFT else "right" for name in columns]
+    return tabulate(rows, headers=columns, tablefmt=style, disable_numparse=True, colalign=align)
+
+
+def fitted(table: Table) -> str:
+    """The table; on a terminal with bold figures, and without the columns for which it has no room."""
+    columns = shown_columns(table)
+    if not sys.stdout.isatty():
+        return grid(table, columns, "simple")
+    room, left_out = shutil.get_terminal_size().columns, []
+    for name in LESS_NEEDED:
+        if len(grid(table, columns, "simple").splitlines()[1]) <= room:
+            break
+        if name in columns:
+            columns.remove(name)
+            left_out.append(name)
+    note = f"\n(no room for {', '.join(left_out)})" if left_out else ""
+    return grid(table, columns, "simple", "\033[1m", "\033[0m") + note
+
+
+def flat(row: Row) -> dict[str, Value]:
+    """A row with bare numbers: mean and deviation in columns of their own, nothing where a value is missing."""
+    cells: dict[str, Value] = {}
+    for name, value in row.cells.items():
+        if name in SCORES and not isinstance(value, float):
+            cells[name] = value.mean if value else ""
+            if name != "H":
+                cells[f"{name} std"] = value.std if value and value.std is not None else ""
+        else:
+            cells[name] = "" if value is None else value
+    return cells
+
+
+def as_csv(tables: Sequence[Table]) -> str:
+    """One block per kind of table, with an empty line between them."""
+    blocks = []
+    for kind in dict.fromkeys(table.kind for table in tables):
+        rows = [{"protocol": kind, **flat(row)} for table in tables if table.kind == kind for row in table.rows]
+        block = io.StringIO()
+        writer = csv.writer(block, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows(row.values() for row in rows)
+        blocks.append(block.getvalue())
+    return "\n".join(blocks)
