@@ -27,7 +27,7 @@ def settings_of(config: Mapping) -> Settings:
             for name in sorted(node):
                 flatten(f"{prefix}.{name}" if prefix else name, node[name])
         elif prefix == "MODEL.BACKBONE.PATH":
-            settings[prefix] = PurePath(str(node)).name  # the weights may lie elsewhere on another machine
+            settings[prefix] = PurePath(_plain(node)).name  # the weights may lie elsewhere on another machine
         elif prefix not in _PLACE:
             settings[prefix] = _plain(node)
 

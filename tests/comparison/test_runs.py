@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from comparison.runs import model_name, placed, read_runs
+from tests.fake_runs import FakeRuns
+from user_error import UserError
+
+
+@pytest.fixture
+def fake(tmp_path):
+    return FakeRuns(tmp_path / "output")
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("base2new/train_base/dtd/shots_16/CoOp/c/seed1", ("base", "dtd", "CoOp", "c", 16, 1)),
+        ("base2new/test_base/dtd/shots_4/CoOp/c/seed1", ("base", "dtd", "CoOp", "c", 4, 1)),  # PromptSRC's
+        ("base2new/test_new/dtd/shots_16/CoOp/c/wide/seed2", ("new", "dtd", "CoOp", "c/wide", 16, 2)),
+        ("dtd/CoOp/c_1shots/nctx16_cscFalse/seed3", ("few-shot", "dtd", "CoOp", "c/nctx16_cscFalse", 1, 3)),
+        ("few_shot/dtd/IVLP/c_1shots/seed3", ("few-shot", "dtd", "IVLP", "c", 1, 3)),
+        ("evaluation/CoOp/c_16shots/dtd/seed1", ("cross-dataset", "dtd", "CoOp", "c", 16, 1)),
+        ("evaluation/CoOp/c_16shots/imagenet_a/seed1", ("domain generalization", "imagenet_a", "CoOp", "c", 16, 1)),
+        ("ZeroshotCLIP/rn50/dtd", ("few-shot", "dtd", "ZeroshotCLIP", "rn50", 0, None)),
+        ("logs/anything", None),
+    ],
+)
+def test_folders_of_ours_and_of_upstreams_tell_what_a_run_is(path, place):
+    found = placed(path)
+    assert (found and tuple(found.values())) == place
+
+
+def test_a_model_is_named_alike_wherever_the_output_folder_is():
+    run = "base2new/train_base/dtd/shots_16/CoOp/c/seed"
+    names = {model_name(f"{folder}{run}{seed}") for folder in ("", "output/", "/far/away/output/") for seed in (1, 2)}
+    assert names == {"dtd CoOp c 16 shots"}
+    assert model_name("/models/mine") == "mine"
+
+
+def test_folders_that_upstream_wrote_are_read_from_their_logs(fake):
+    config = {"SEED": 1, "MODEL": {"BACKBONE": {"NAME": "ViT-B/16"}}}
+    fake.add_log("base2new/train_base/dtd/shots_16/CoOp/c/seed1", 81.3, config)
+    fake.add_log("dtd/CoOp/c_4shots/seed1", 70.5)
+    base, few = read_runs(fake.folder)
+    assert (base.protocol, base.accuracy, base.backbone) == ("base", 81.3, "ViT-B/16")
+    assert (few.protocol, few.accuracy, few.backbone, few.learned_parameters) == ("few-shot", 70.5, "unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("folder", "log", "accuracy"),
+    [
+        ("dtd/CoOp/c_4shots/seed1", "=> result\n* accuracy: 50.0%\n", None),  # a validation on the way
+        (
+            "dtd/CoOp/c_4shots/seed1",
+            "=> result\n* accuracy: 50.0%\nFinish training\n=> result\n* accuracy: 60.0%\n",
+            60,
+        ),
+        ("base2new/test_new/dtd/shots_4/CoOp/c/seed1", "=> result\n* accuracy: 50.0%\n", 50),
+        ("base2new/test_base/dtd/shots_4/CoOp/c/seed1", "=> result\n* accuracy: 50.0%\n", 50),
+        ("ZeroshotCLIP/rn50/dtd", "=> result\n* accuracy: 50.0%\n", 50),
+        ("base2new/test_new/dtd/shots_4/CoOp/c/seed1", "loading\n", None),
+    ],
+)
+def test_only_a_finished_run_counts(folder, log, accuracy, fake):
+    fake.add_log("dtd/MuDPT/c_4shots/seed1", 1.0)
+    file = fake.add_log(folder, 1.0) / "log.txt"
+    file.write_text(log)
+    found = [run.accuracy for run in read_runs(fake.folder) if run.trainer != "MuDPT"]
+    assert found == ([] if accuracy is None else [accuracy])
+
+
+def test_results_come_before_the_log_beside_them(fake):
+    folder = fake.add_few_shot("dtd", "CoOp/c", 4, 1, 66.66)
+    (folder / "log.txt").write_text("Finish training\n=> result\n* accuracy: 10.0%\n")
+    (run,) = read_runs(fake.folder)
+    assert run.accuracy == 66.66 and run.epoch_seconds == 2.0 and run.checkpoint_bytes == 8192
+
+
+def change(folder: Path, **settings):
+    """Other settings in a results.json: {"OPTIM__LR": 1} is OPTIM.LR."""
+    file = folder / "results.json"
+    results = json.loads(file.read_text())
+    for key, value in settings.items():
+        node, name = key.split("__")
+        results["config"][node][name] = value
+    file.write_text(json.dumps(results))
+
+
+def test_seeds_of_other_settings_under_one_name_are_refused_with_the_keys(fake):
+    one, two = (fake.add_few_shot("dtd", "CoOp/c", 4, seed, 60) for seed in (1, 2))
+    read_runs(fake.folder)
+    change(two, OPTIM__MAX_EPOCH=50, OPTIM__LR=0.1)
+    with pytest.raises(UserError) as refused:
+        read_runs(fake.folder)
+    for part in (str(one), str(two), "both CoOp c", "OPTIM.LR 0.002, 0.1; OPTIM.MAX_EPOCH 5, 50", "--variant"):
+        assert part in str(refused.value)
+
+
+def test_a_method_averaged_over_data_sets_has_one_setting_too(fake):
+    fake.add_few_shot("dtd", "CoOp/c", 4, 1, 60)
+    other = fake.add_few_shot("eurosat", "CoOp/c", 4, 1, 60)
+    read_runs(fake.folder)
+    change(other, OPTIM__LR=0.1)
+    with pytest.raises(UserError, match="OPTIM.LR 0.002, 0.1"):
+        read_runs(fake.folder)
+
+
+def test_base_and_new_have_one_setting(fake):
+    fake.add_base_to_new("dtd", "CoOp/c", 1, 70, 60)
+    change(fake.folder / "base2new/test_new/dtd/shots_16/CoOp/c/seed1", TRAINER__NAME="Other")
+    with pytest.raises(UserError, match="TRAINER.NAME Other, CoOp"):
+        read_runs(fake.folder)
+
+
+def test_tests_of_models_of_different_sources_are_not_mixed(fake):
+    for dataset, source in (("dtd", "imagenet"), ("eurosat", "caltech101")):
+        model = {"model_dir": f"output/{source}/CoOp/c_16shots/seed1", "epoch": 5}
+        fake.add(f"evaluation/CoOp/c_16shots/{dataset}/seed1", 60, "CoOp", dataset, 1, tested_model=model)
+    with pytest.raises(UserError, match="model imagenet CoOp c 16 shots, caltech101 CoOp c 16 shots"):
+        read_runs(fake.folder)
