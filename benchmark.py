@@ -112,6 +112,7 @@ def run_protocol(args: argparse.Namespace) -> int:
     from comparison.plan import Plan, default_datasets, jobs_of
     from comparison.progress import Progress, clock
     from comparison.sweep import execute, tasks_of
+    from comparison.tables import Baseline
 
     started = time.monotonic()
     source = getattr(args, "source", "imagenet")
@@ -125,6 +126,8 @@ def run_protocol(args: argparse.Namespace) -> int:
         *(args.variant, args.set, args.data, args.output),
     )
     tasks = tasks_of(jobs_of(plan))
+    if args.against:
+        Baseline(args.against).check([task.job for task in tasks])
     launcher = make_launcher(args)
     if args.dry_run:
         dry_run(tasks, launcher)

@@ -57,6 +57,14 @@ class Job:
         return protocol, trainer, config
 
     @property
+    def trainer(self) -> str:
+        return self.place[2]
+
+    @property
+    def config(self) -> str:
+        return self.place[3]
+
+    @property
     def dataset(self) -> str:
         return self.place[1]
 

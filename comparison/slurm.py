@@ -7,9 +7,9 @@ not needed: a result is submitit's file, the rest is told by the queue.
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -90,7 +90,7 @@ class Cluster:
             "timeout_min": minutes,
             "cpus_per_task": cpus_per_job,
             "slurm_job_name": "mudpt",
-            "slurm_setup": [f"export PYTHONPATH={_quoted(os.path.abspath(ROOT))}:$PYTHONPATH"],
+            "slurm_setup": [f"export PYTHONPATH={shlex.quote(os.path.abspath(ROOT))}:$PYTHONPATH"],
             "slurm_additional_parameters": {"requeue": True, **(options or {})},
         }
         self.parameters |= {"slurm_partition": partition} if partition else {}
@@ -196,7 +196,3 @@ def minutes_of(limit: str) -> int:
     days, hours, minutes, last = (int(part or 0) for part in found.groups())
     seconds = last if found[3] else 60 * last
     return max(-(-(86400 * days + 3600 * hours + 60 * minutes + seconds) // 60), 1)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)

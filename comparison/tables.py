@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from comparison.job import Job
 from comparison.published import published
 from comparison.runs import PROTOCOLS, Run, by_method, group, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
@@ -111,11 +112,11 @@ class Baseline:
             raise UserError(f"--against {self.name} has several configs: name one of {names}")
         return own
 
-    def matches(self, run: Run) -> bool:
+    def matches(self, run: Run | Job) -> bool:
         return self.name in (run.trainer, f"{run.trainer}/{run.config}")
 
-    def check(self, runs: Sequence[Run]) -> None:
-        """UserError where there is none of it."""
+    def check(self, runs: Sequence[Run | Job]) -> None:
+        """UserError where there is none of it, finished or planned."""
         if not any(map(self.matches, runs)):
             known = sorted({run.trainer for run in runs} | {f"{run.trainer}/{run.config}" for run in runs})
             raise UserError(

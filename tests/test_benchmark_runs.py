@@ -223,6 +223,7 @@ def test_ctrl_c_stops_the_runs_and_the_next_call_continues(root, recorder, bench
         (("--shots", "many"), {}, ["--shots"]),
         (("--set", "OPTIM.LRR", "1"), {}, ["OPTIM.LRR", "OPTIM.LR"]),
         (("--set", "OPTIM.LR"), {}, ["--set", "pairs"]),
+        (("--against", "MuDPTT"), {"trainers": "CoOp MuDPT"}, ['--against "MuDPTT" (did you mean "MuDPT"?)']),
         (("--launcher", "slurm", "--time", "long"), {}, ['--time is "long"']),
     ],
     ids=lambda value: None if isinstance(value, list) else str(value),
