@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
@@ -140,6 +141,8 @@ def run_protocol(args: argparse.Namespace) -> int:
     )
     progress = Progress(tasks, launcher.jobs)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if args.launcher == "local":  # a closed terminal ends the runs here, and leaves those of a cluster
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         execute(tasks, launcher, progress)
     except KeyboardInterrupt:
@@ -249,7 +252,12 @@ def show(runs: list, args: argparse.Namespace) -> None:
     if args.plots:
         from comparison.figures import all_figures, save
 
-        figures = all_figures(runs)
+        # names that LaTeX and a shell take as they are
+        figures = {
+            re.sub(r"[^\w.+-]+", "_", title).strip("_"): figure
+            for own in all_figures(runs).values()
+            for title, figure in own.items()
+        }
         files = [file for suffix in ("pdf", "svg") for file in save(figures, Path(args.plots), suffix)]
         print(f"{len(files)} pictures: {args.plots}", file=sys.stderr)
 

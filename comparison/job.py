@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from comparison.runs import LOG, RESULTS, model_name, placed, result_settings
+from comparison.runs import LOG, RESULTS, in_words, model_name, placed, result_settings
 from comparison.settings import Settings, describe, differing, digest, settings_of
 from dassl.utils import read_json
 from user_error import UserError
@@ -48,7 +48,7 @@ class Job:
 
     def __str__(self) -> str:
         protocol, dataset, trainer, config, shots, seed = self.place
-        return f"{trainer} {config}, {dataset}, {shots} shots, seed {seed}, {PHASES[protocol]}"
+        return f"{trainer} {config}, {dataset}, {in_words(shots)}, seed {seed}, {PHASES[protocol]}"
 
     @property
     def kind(self) -> tuple:

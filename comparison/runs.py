@@ -243,6 +243,10 @@ def group(runs: Iterable[Run], *names: str) -> dict[tuple, list[Run]]:
     return dict(sorted(groups.items()))
 
 
+def in_words(shots: int) -> str:
+    return f"{shots} shot{'s' if shots != 1 else ''}"
+
+
 def by_method(runs: Iterable[Run], *names: str) -> list[tuple[tuple[str, ...], list[Run]]]:
     """Runs by trainer and the further attributes ``names``, those with the fewest learned parameters first."""
     groups = group(runs, "trainer", *names)

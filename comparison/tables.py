@@ -9,7 +9,7 @@ import numpy as np
 
 from comparison.job import Job
 from comparison.published import published
-from comparison.runs import PROTOCOLS, Run, by_method, group, is_base_only, seeds_of
+from comparison.runs import PROTOCOLS, Run, by_method, group, in_words, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
 from user_error import UserError, did_you_mean, shorten
 
@@ -142,9 +142,11 @@ def base_to_new_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[T
     tables = []
     for (dataset, shots), members in group(runs, "dataset", "shots").items():
         rows = dataset_rows(members, dataset, shots, baseline)
-        tables.append(Table("base-to-new", f"base-to-new, {dataset}, {shots} shots", rows, told=("dataset", "shots")))
+        tables.append(
+            Table("base-to-new", f"base-to-new, {dataset}, {in_words(shots)}", rows, told=("dataset", "shots"))
+        )
     for (backbone, shots), members, datasets in averaged_groups(runs):
-        title = f"base-to-new, average over {', '.join(datasets)} (backbone {backbone}), {shots} shots"
+        title = f"base-to-new, average over {', '.join(datasets)} (backbone {backbone}), {in_words(shots)}"
         rows = average_rows(members, backbone, shots, datasets, baseline)
         tables.append(Table("base-to-new", title, rows, told=("dataset", "shots")))
     return tables
@@ -369,7 +371,7 @@ def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
     """
     tables = []
     for (backbone, shots), own, datasets in averaged_groups(members):
-        setting = f"backbone {backbone}, {shots} shots"
+        setting = f"backbone {backbone}, {in_words(shots)}"
         table, source = own[0].table, source_of(own)
         trained_on = [
             run for run in runs if source and (run.table, run.dataset, run.shots) == ("few-shot", source, shots)

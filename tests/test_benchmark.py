@@ -280,3 +280,18 @@ def test_a_folder_without_results_is_an_error(output, capsys):
     (output.folder / "elsewhere" / "results.json").write_text("not ours")
     assert benchmark.main(["report", str(output.folder)]) == 2
     assert "no finished run" in capsys.readouterr().err
+
+
+def test_a_report_writes_its_page_and_its_pictures_beside_the_tables(output, tmp_path, capsys):
+    for dataset in ("digits", "letters"):
+        for method in ("CoOp/tiny", "MuDPT/tiny"):
+            output.add_base_to_new(dataset, method, 1, 90, 60, 2048, 10)
+            output.add(f"{dataset}/{method}_4shots/seed1", 70, 2048, 5)
+    page, pictures = tmp_path / "new/report.html", tmp_path / "figures"
+    printed = report(output, "--html", str(page), "--plots", str(pictures), "--against", "CoOp", capsys=capsys)
+    assert "vs CoOp" in printed
+    text = page.read_text()
+    assert text.count("<svg") >= 5 and "vs CoOp" in text and "https://" not in text
+    names = sorted(file.name for file in pictures.iterdir())
+    assert {"few-shot_digits.pdf", "few-shot_average.svg"} <= set(names)
+    assert all(name.replace(".", "").replace("-", "").replace("_", "").isalnum() for name in names)

@@ -1,0 +1,53 @@
+"""Few-shot curves, one file per dataset and their average, as CoOp's script of this name draws them.
+
+    python draw_curves.py                            output/ -> main_curves/<dataset>.pdf and main_curves/average.pdf
+    python draw_curves.py OUTPUT --save-dir DIRECTORY --format png
+
+CoOp's reads a spreadsheet of its authors; this one reads the finished few-shot runs themselves: this project's by their
+results.json, those of CoOp and its followers by their log.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from user_error import UserError, print_error
+
+
+def draw(output: Path, folder: Path, suffix: str) -> list[Path]:
+    """Draw the curves of the few-shot runs under ``output`` into ``folder``; returns the files.
+
+    Raises:
+        UserError: there is no such folder, no few-shot run that trained, or a file cannot be written.
+    """
+    from comparison.figures import few_shot_curves, save
+    from comparison.runs import read_runs
+
+    figures = few_shot_curves(read_runs(output))
+    if not figures:
+        raise UserError(f"no few-shot run under {output}: scripts/<method>/few_shot.sh makes some")
+    return save(figures, folder, suffix)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Draw accuracy over shots, for each dataset and on average.")
+    parser.add_argument("output", nargs="?", default="output", help="folder that the runs wrote into (output)")
+    parser.add_argument("--save-dir", default="main_curves", help="folder for the figures (main_curves)")
+    parser.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf", help="kind of files (pdf)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        files = draw(Path(args.output), Path(args.save_dir), args.format)
+    except UserError as error:
+        return print_error(error)
+    print("\n".join(map(str, files)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

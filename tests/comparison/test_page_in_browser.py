@@ -1,0 +1,202 @@
+"""The report page in Chromium, which works it as a reader does."""
+
+import shutil
+
+import pytest
+
+from comparison.page import write_page
+from comparison.runs import read_runs
+from comparison.tables import all_tables
+from tests.fake_runs import FakeRuns, add_comparison
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+OPTIONS = (
+    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=1280,1000"
+)
+HOSTILE = "<img src=x onerror=document.title='broken'>"
+ATTACK = "</script><script>document.title='broken'</script>"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    fake = FakeRuns(tmp_path_factory.mktemp("page") / "output")
+    add_comparison(fake)
+    fake.add("base2new/train_base/digits/shots_16/LinearProbe/tiny/seed1", 90, "LinearProbe", "digits", 1)
+    for seed in (1, 2):
+        folder = fake.add_few_shot(HOSTILE, f"{HOSTILE}/tiny", 1, seed, 60, config={"NAME": ATTACK}, version=ATTACK)
+        (folder / "log.txt").write_text(ATTACK)
+    (fake.folder / "letters/CoOp/tiny_4shots/seed2/log.txt").unlink()
+    runs = read_runs(fake.folder)
+    write_page(fake.folder / "report.html", runs, all_tables(runs))
+    return fake.folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for option in OPTIONS.split():
+        options.add_argument(option)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(chromium, file):
+    """The page, freshly loaded; afterwards it must have complained about nothing."""
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chromium.get(file.as_uri())
+    chromium.get_log("browser")
+    chromium.refresh()
+    yield chromium
+    assert chromium.get_log("browser") == []
+    assert "broken" not in chromium.title
+
+
+def element(browser, selector: str):
+    return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def press(browser, target) -> None:
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", target)
+    target.click()
+
+
+def column(browser, place: str, number: int) -> list[str]:
+    """The texts of a column of the table after the heading with this id."""
+    cells = browser.find_elements(By.CSS_SELECTOR, f"#{place} + .scroll tbody tr > :nth-child({number})")
+    return [cell.text for cell in cells]
+
+
+def shown_runs(browser) -> list[str]:
+    """Method and dataset of the runs in sight."""
+    rows = browser.find_elements(By.CSS_SELECTOR, "#run-table tbody tr:not([hidden])")
+    return [" ".join(cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td:nth-child(3)")) for row in rows]
+
+
+def open_run(browser, title: str) -> tuple[str, str]:
+    """Click on the run with this title; its configuration and log."""
+    number = browser.execute_script("return stored.runs.findIndex((run) => run.title === arguments[0])", title)
+    press(browser, element(browser, f"#run-table tr[data-run='{number}'] td"))
+    texts = [element(browser, f"#{name}") for name in ("run-config", "run-log")]
+    WebDriverWait(browser, 10).until(lambda _: all(text.text != "…" for text in texts))
+    assert element(browser, "#run-title").text == title
+    return texts[0].text, texts[1].text
+
+
+def test_a_click_on_a_header_sorts_by_number_and_back(browser):
+    learned = "#base-to-new-1 + .scroll th:nth-child(7)"
+    assert element(browser, learned).text.startswith("learned")
+    original = column(browser, "base-to-new-1", 7)
+    assert original == ["0", "1,024", "2,048", "345,678"]
+    seen = []
+    for _ in range(3):
+        press(browser, element(browser, f"{learned} button"))
+        seen.append((element(browser, learned).get_attribute("aria-sort"), column(browser, "base-to-new-1", 7)))
+    assert seen == [("descending", original[::-1]), ("ascending", original), ("none", original)]
+
+
+def test_what_has_no_value_is_last_in_either_order(browser):
+    for _ in range(2):
+        press(browser, element(browser, "#base-to-new-1 + .scroll th:nth-child(4) button"))
+        assert column(browser, "base-to-new-1", 4)[-1] == "–"
+        assert "–" not in column(browser, "base-to-new-1", 4)[:-1]
+
+
+def test_words_are_sorted_with_the_keyboard(browser):
+    header = element(browser, "#base-to-new-1 + .scroll th:first-child")
+    header.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert column(browser, "base-to-new-1", 1) == ["CoOp tiny", "LinearProbe tiny", "MuDPT tiny", "ZeroshotCLIP tiny"]
+
+
+def test_one_click_on_a_run_opens_its_configuration_and_log(browser, file):
+    config, log = open_run(browser, "MuDPT tiny, few-shot, digits, 4 shots, seed 1")
+    assert "OUTPUT_DIR: output/digits/MuDPT/tiny_4shots/seed1" in config.splitlines()
+    assert log.strip() == (file.parent / "digits/MuDPT/tiny_4shots/seed1/log.txt").read_text().strip()
+    press(browser, element(browser, "#close"))
+    assert not element(browser, "#run").is_displayed()
+
+
+def test_escape_closes_a_run_and_another_opens(browser):
+    open_run(browser, "MuDPT tiny, few-shot, digits, 4 shots, seed 1")
+    element(browser, "#close").send_keys(Keys.ESCAPE)
+    assert not element(browser, "#run").is_displayed()
+    config, log = open_run(browser, "CoOp tiny, few-shot, letters, 4 shots, seed 2")
+    assert "output/letters/CoOp/tiny_4shots/seed2" in config and "no log.txt" in log
+
+
+def test_a_run_opens_with_the_keyboard(browser):
+    element(browser, "#run-table tbody button").send_keys(Keys.ENTER)
+    assert element(browser, "#run").is_displayed()
+
+
+def test_a_method_shows_its_runs(browser):
+    links = browser.find_elements(By.CSS_SELECTOR, "#base-to-new-1 + .scroll a")
+    press(browser, next(link for link in links if link.text == "MuDPT tiny"))
+    assert shown_runs(browser) == ["MuDPT tiny digits"] * 4
+    assert element(browser, "#shown").text == "4 of 45"
+    press(browser, element(browser, "#selection"))
+    assert len(shown_runs(browser)) == 45
+
+
+def test_the_filter_wants_every_word(browser):
+    element(browser, "#filter").send_keys("coop LETTERS few-shot")
+    assert shown_runs(browser) == ["CoOp tiny letters"] * 4
+
+
+def test_hostile_names_and_contents_do_nothing(browser):
+    config, log = open_run(browser, f"{HOSTILE} tiny, few-shot, {HOSTILE}, 1 shot, seed 1")
+    assert ATTACK in config and log == ATTACK
+    assert browser.find_elements(By.TAG_NAME, "img") == []
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_does_not_scroll_sideways(width, browser):
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script("return innerWidth") == width
+
+
+def test_the_toggle_changes_the_colours_of_page_and_figures(browser):
+    def colours() -> list[str]:
+        text = element(browser, "figure svg text")
+        return [element(browser, "body").value_of_css_property("background-color"), text.value_of_css_property("fill")]
+
+    before = colours()
+    press(browser, element(browser, "#theme"))
+    after = colours()
+    assert before[0] != after[0] and before[1] != after[1]
+    press(browser, element(browser, "#theme"))
+    assert colours() == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_the_scheme_of_the_system(scheme, browser):
+    emulated = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", emulated)
+    background = element(browser, "body").value_of_css_property("background-color")
+    assert ("255, 255, 255" in background) == (scheme == "light")
+
+
+def test_tables_and_figures_show_without_javascript(browser):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.refresh()
+        assert element(browser, "#base-to-new-1 + .scroll tbody").is_displayed()
+        assert element(browser, "figure svg").is_displayed()
+        assert not element(browser, "#theme").is_displayed() and not element(browser, "#filter").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
