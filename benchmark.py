@@ -202,15 +202,18 @@ def dry_run(tasks: list, launcher) -> None:
 
 
 def report_of_plan(args: argparse.Namespace, tasks: list) -> int:
-    """Show the finished runs of the plan."""
+    """Show the finished runs of the plan; returns 2 where they cannot be shown as asked for."""
     from comparison.runs import check_unmixed, read_run
 
     runs = [read_run(task.job.folder, task.job.output) for task in tasks if task.state in ("done", "finished before")]
     runs = [run for run in runs if run is not None]
     if runs:
-        check_unmixed(runs)
         print()
-        show(runs, args)
+        try:
+            check_unmixed(runs)
+            show(runs, args)
+        except UserError as error:
+            return print_error(error)
     return 0
 
 

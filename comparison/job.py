@@ -22,6 +22,9 @@ PHASES = {  # protocol of a run's folder -> what it does, in words
 }
 
 
+PROMPT = "\n$ "  # before the command line, with which each attempt begins in the log
+
+
 @dataclass(frozen=True)
 class Job:
     """One run, told by the arguments of train.py.
@@ -122,20 +125,16 @@ class Job:
         try:
             with self.log.open("rb") as file:
                 file.seek(max(file.seek(0, 2) - 20_000, 0))
-                text = file.read().decode(errors="replace")
+                text = file.read().decode(errors="replace").rpartition(PROMPT)[2]  # without earlier attempts
         except OSError:
             return 0.0, "starting"
-        if "Evaluate on the *test* set" in text.rpartition("Finish training")[2] and not self.trains_now(text):
+        if "Evaluate on the *test* set" in text:
             return 1.0, "testing"
         found = re.findall(r"epoch \[(\d+)/(\d+)\] batch \[(\d+)/(\d+)\]", text)
         if not found:
             return 0.0, "starting"
         epoch, epochs, batch, batches = map(int, found[-1])
         return (epoch - 1 + batch / batches) / epochs, f"epoch {epoch}/{epochs}, batch {batch}/{batches}"
-
-    def trains_now(self, text: str) -> bool:
-        """Whether a log's end is of training: a validation on the way looks like a test."""
-        return "--eval-only" not in self.arguments and "Finish training" not in text
 
     def last_lines(self, count: int = 10) -> list[str]:
         """The end of what its processes printed."""

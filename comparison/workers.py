@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from comparison.job import Job
+from comparison.job import PROMPT, Job
 from comparison.runs import ROOT
 from comparison.sweep import Task
 
@@ -29,6 +30,8 @@ def start_process(job: Job, environment: dict[str, str]) -> subprocess.Popen:
     """
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
+        log.write(f"{PROMPT}{shlex.join(command(job))}\n".encode())
+        log.flush()
         return subprocess.Popen(
             command(job),
             env={**os.environ, **environment},
