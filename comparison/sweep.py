@@ -11,6 +11,7 @@ from comparison.job import Job
 from comparison.statistics import mean_of
 
 ATTEMPTS = 2
+SOME = 0.1  # share of a run from which its whole length can be told; before, starting up is most of the time
 ENDED = ("finished before", "done", "failed", "not run")
 
 
@@ -140,7 +141,7 @@ class Estimates:
         usual = self.seconds(task.job)
         if usual is not None:
             return max(usual - elapsed, 0.0)
-        return elapsed / share * (1 - share) if share else None
+        return elapsed / share * (1 - share) if share > SOME else None
 
     def all_left(self, jobs: int) -> float | None:
         """Seconds until all have ended with ``jobs`` at a time; None while nothing is known.
