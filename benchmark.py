@@ -124,7 +124,7 @@ def run_protocol(args: argparse.Namespace) -> int:
         raise UserError(f"--set needs pairs of KEY and VALUE, not {len(args.set)} words")
     plan = Plan(
         *(args.command, args.trainers, datasets, args.shots, args.seeds, source),
-        *(args.variant, args.set, args.data, args.output),
+        *(args.variant, args.set, args.data, os.path.normpath(args.output)),
     )
     tasks = tasks_of(jobs_of(plan))
     if args.against:
@@ -152,7 +152,7 @@ def run_protocol(args: argparse.Namespace) -> int:
         progress.close()
 
     code = report_of_plan(args, tasks)
-    print(f"\nresults, models and logs of every run: {args.output}    total time: {clock(time.monotonic() - started)}")
+    print(f"\nresults, models and logs of every run: {plan.output}    total time: {clock(time.monotonic() - started)}")
     return tell_failures(tasks) or code
 
 
