@@ -22,7 +22,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 import train
-from benchmark import harmonic_mean
+from comparison.statistics import harmonic_mean
 from user_error import UserError, print_error
 
 CONFIGS = Path(__file__).parent / "configs"
