@@ -7,10 +7,10 @@ import subprocess
 import pytest
 import torch
 
-import benchmark
 import clip
 import train
 from bench import plain_clip
+from comparison.runs import read_runs
 from tests.golden_cases import (
     assert_as_released,
     build_trainer,
@@ -222,5 +222,5 @@ def test_a_config_name_with_a_plus_is_read_from_the_results_folder(tmp_path):
     results = {"backbone": "ViT-B/16", "metrics": {"accuracy": 75.0}, "sampling_error": 2.2}
     results |= {"learned_parameters": 8, "seconds": {"train": 3.0}}
     (folder / "results.json").write_text(json.dumps(results))
-    (run,) = benchmark.read_runs(tmp_path)
+    (run,) = read_runs(tmp_path)
     assert (run.trainer, run.config, run.protocol) == ("IVLP", config, "base")
