@@ -286,3 +286,20 @@ def test_the_quickstart_takes_its_variables(root, recorder, tmp_path):
     assert "base2new: 3 runs, 0 finished before, 1 at a time" in done.stdout
     assert len(recorder()) == 3
     assert any("LinearProbe tiny" in line and line.endswith("1, base only") for line in done.stdout.splitlines())
+
+
+def test_real_runs_end_in_tables_a_page_and_curves(root, tmp_path):
+    command = [sys.executable, str(root / "benchmark.py"), "few_shot", "--trainers", "CoOp", "ZeroshotCLIP"]
+    command += ["--datasets", "digits", "--shots", "1", "2", "--seeds", "1", "--set", "OPTIM.MAX_EPOCH", "2"]
+    command += ["--output", str(tmp_path / "output"), "--data", str(tmp_path / "data"), "--against", "ZeroshotCLIP"]
+    command += ["--html", str(tmp_path / "report.html"), "--plots", str(tmp_path / "figures"), "--format", "markdown"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checkpoint = tmp_path / "output/digits/CoOp/tiny_2shots/seed1/prompt_learner/model.pth.tar-2"
+    results = json.loads((checkpoint.parents[1] / "results.json").read_text())
+    assert results["checkpoint_bytes"] == checkpoint.stat().st_size
+    assert f"{results['metrics']['accuracy']:.2f}" in done.stdout
+    untrained = tmp_path / "output/digits/ZeroshotCLIP/tiny_1shots/seed1/results.json"
+    assert json.loads(untrained.read_text())["checkpoint_bytes"] is None
+    assert (tmp_path / "figures/few-shot_digits.pdf").stat().st_size > 1000
+    assert "vs ZeroshotCLIP" in (tmp_path / "report.html").read_text()
