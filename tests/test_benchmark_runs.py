@@ -179,8 +179,8 @@ def test_the_live_view_has_a_line_for_each_run_and_one_for_the_plan(root, record
     os.close(ours)
     assert process.wait(timeout=60) == 0
     views = [re.sub(r"\033\[\dA$", "", view).splitlines() for view in shown.decode().split("\r\033[J")]
-    running = re.compile(r"\[-{24}\] 0:0\d  \w+ tiny, digits, 16 shots, seed \d, base classes: starting")
-    whole = re.compile(r"\[#{6}-{18}\] 2/8 runs  0:0\d, about 0:\d\d left")
+    running = re.compile(r"\[-{24}\] 0:\d\d  \w+ tiny, digits, 16 shots, seed \d, base classes: starting")
+    whole = re.compile(r"\[#{6}-{18}\] 2/8 runs  0:\d\d, about 0:\d\d left")
     assert any(len(view) == 3 and running.match(view[0]) and running.match(view[1]) for view in views)
     assert any(view and whole.match(view[-1]) for view in views)
     assert "[1/8]" not in shown.decode()
