@@ -62,22 +62,26 @@ def learned(output):
 SLURM = ("--launcher", "slurm", "--slurm-partition", "low", "--time", "10")
 
 
-def test_a_preempted_run_is_queued_again_and_ends_as_if_never_stopped(sweep, cluster, tmp_path):
-    output, epochs = tmp_path / "output", 40
+def test_a_run_at_its_time_limit_and_then_preempted_is_queued_again_and_ends_as_if_never_stopped(
+    sweep, cluster, tmp_path
+):
+    output, epochs = tmp_path / "output", 100
     process = sweep(output, cluster, *SLURM, epochs=epochs)
     checkpoint = output / "base2new/train_base/digits/shots_16/CoOp/tiny/seed1/prompt_learner/checkpoint"
     wait_until(checkpoint.exists)
     assert not (checkpoint.parents[1] / "results.json").exists()
     number = json.loads((output / "slurm/submitted.json").read_text())[str(checkpoint.parents[1])]
     assert re.fullmatch(r"\d+_\d+", number), "not submitted as an array"
+    asked(cluster, "scancel", "--signal", "USR2", number)  # what a job gets before its time limit
+    log = next((output / "logs").glob("*train_base*CoOp*"))
+    wait_until(lambda: "will resume training" in log.read_text())
     asked(cluster, "srun", "--partition", "high", "--ntasks", "2", "sleep", "1")  # takes both cores of the node
-    assert "Restarts=1" in asked(cluster, "scontrol", "show", "job", number)
+    assert "Restarts=2" in asked(cluster, "scontrol", "show", "job", number)
     printed = process.communicate(timeout=180)[0].decode()
     assert process.returncode == 0, printed
     assert "4 runs, 0 finished before, as SLURM array jobs" in printed
     assert "failed" not in printed and "CoOp tiny" in printed.rpartition("base-to-new, digits")[2]
-    log = next((output / "logs").glob("*train_base*CoOp*")).read_text()
-    assert "will resume training" in log
+    assert log.read_text().count("will resume training") == 2
 
     here = sweep(tmp_path / "here", dict(os.environ), "--trainers", "CoOp", epochs=epochs)
     assert here.wait(timeout=180) == 0
