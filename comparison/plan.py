@@ -12,26 +12,17 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from comparison.job import Job
-from comparison.runs import DOMAIN_SHIFTS, ROOT
+from comparison.methods import ROOT, Method, methods_here
+from comparison.runs import DOMAIN_SHIFTS
 from user_error import UserError, did_you_mean
 
 CROSS_DATASETS = (
     *("caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),
     *("fgvc_aircraft", "sun397", "dtd", "eurosat", "ucf101"),
 )
-
-
-@dataclass(frozen=True)
-class Method:
-    """What scripts/<name>/method.sh says of a method."""
-
-    name: str
-    trainer: str
-    new_classes: bool
 
 
 @dataclass(frozen=True)
@@ -136,16 +127,6 @@ def expand(names: Sequence[str], everything: Iterable[str]) -> list[str]:
 
 
 # What there is
-
-
-@cache
-def methods_here() -> tuple[Method, ...]:
-    methods = []
-    for file in sorted((ROOT / "scripts").glob("*/method.sh")):
-        text = file.read_text()
-        if found := re.search(r"^trainer=[\"']?([\w-]+)", text, re.MULTILINE):
-            methods.append(Method(file.parent.name, found[1], "\nnew_classes=false" not in text))
-    return tuple(methods)
 
 
 def find_method(name: str) -> tuple[Method, str]:

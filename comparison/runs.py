@@ -6,22 +6,20 @@ wrote), its figures by the file.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import yaml
 
+from comparison.methods import methods_here
 from comparison.settings import Settings, describe, differing, settings_of
 from dassl.utils import read_json
 from parse_test_res import AFTER_TEST, AFTER_TRAINING, final_value
 from user_error import UserError
 
-ROOT = Path(os.path.relpath(Path(__file__).resolve().parents[1]))  # short paths in messages
 RESULTS, LOG = "results.json", "log.txt"
 PROTOCOLS = ("base", "new", "few-shot", "cross-dataset", "domain generalization")
 DOMAIN_SHIFTS = {  # source -> the same classes under other conditions
@@ -257,15 +255,7 @@ def seeds_of(runs: Iterable[Run]) -> set[int]:
     return {run.seed for run in runs if run.seed is not None}
 
 
-@cache
-def base_only() -> frozenset[str]:
-    """Trainers without results on new classes: those whose scripts/<method>/method.sh says ``new_classes=false``."""
-    texts = [file.read_text() for file in (ROOT / "scripts").glob("*/method.sh")]
-    return frozenset(
-        re.search(r"^trainer=(\S+)", text, re.MULTILINE)[1] for text in texts if "\nnew_classes=false" in text
-    )
-
-
 def is_base_only(runs: list[Run]) -> bool:
     """Whether these runs of one method lack the new classes because it does not know any."""
-    return all(run.trainer in base_only() and run.protocol == "base" for run in runs)
+    closed = {method.trainer for method in methods_here() if not method.new_classes}
+    return all(run.trainer in closed and run.protocol == "base" for run in runs)

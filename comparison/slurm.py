@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from comparison.job import Job
-from comparison.runs import ROOT
+from comparison.methods import ROOT
 from comparison.sweep import Task
 from comparison.workers import start_process, stop_process
 from dassl.utils import read_json, write_json

@@ -84,7 +84,7 @@ class Table:
         for name in self.compared:
             for place in dict.fromkeys(places):
                 shown = {
-                    index: round(value.mean if isinstance(value, Measure) else value, 2)
+                    index: round(_mean(value), 2)
                     for index, row in enumerate(self.rows)
                     if places[index] == place and (value := row.cells.get(name)) is not None
                 }
@@ -191,19 +191,9 @@ def dataset_rows(
     members: Sequence[Run], dataset: str, shots: int, baseline: Baseline | None, pool: Sequence[Run] | None = None
 ) -> list[Row]:
     """A row per method on one dataset; the baseline's runs are looked for in ``pool`` (``members``)."""
-    reference = baseline.runs(pool or members, shots) if baseline else []
-    return [
-        Row(
-            {
-                "dataset": dataset,
-                "shots": shots,
-                "method": " ".join(method),
-                **method_cells(own, [dataset], seeds_of(members), baseline, reference),
-            },
-            own,
-        )
-        for method, own in by_method(members, "config")
-    ]
+    methods = [(" ".join(method), own) for method, own in by_method(members, "config")]
+    place = {"dataset": dataset, "shots": shots}
+    return method_rows(place, methods, [dataset], baseline, baseline.runs(pool or members, shots) if baseline else [])
 
 
 def average_rows(
@@ -214,20 +204,25 @@ def average_rows(
     baseline: Baseline | None,
     pool: Sequence[Run] | None = None,
 ) -> list[Row]:
-    """A row per method, averaged over ``datasets``."""
+    """As `dataset_rows`, averaged over ``datasets``."""
+    place = {"dataset": f"average of {len(datasets)}, {backbone}", "shots": shots}
     reference = baseline.runs(pool or members, shots) if baseline else []
-    name = f"average of {len(datasets)}, {backbone}"
+    return method_rows(place, averaged_methods(members), datasets, baseline, reference)
+
+
+def method_rows(
+    place: dict[str, Value],
+    methods: Iterable[tuple[str, list[Run]]],
+    datasets: Sequence[str],
+    baseline: Baseline | None,
+    reference: Sequence[Run],
+) -> list[Row]:
+    """Rows that begin with the cells ``place``; ``methods`` are names and their runs."""
+    methods = list(methods)
+    expected = seeds_of(run for _, own in methods for run in own)
     return [
-        Row(
-            {
-                "dataset": name,
-                "shots": shots,
-                "method": method,
-                **method_cells(own, datasets, seeds_of(members), baseline, reference),
-            },
-            own,
-        )
-        for method, own in averaged_methods(members)
+        Row({**place, "method": name, **method_cells(own, datasets, expected, baseline, reference)}, own)
+        for name, own in methods
     ]
 
 

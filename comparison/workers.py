@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from comparison.job import PROMPT, Job
-from comparison.runs import ROOT
+from comparison.methods import ROOT
 from comparison.sweep import Task
 
 MOST_JOBS = 8  # by default, without a GPU: each takes about 1 GB

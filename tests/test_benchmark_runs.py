@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 import benchmark
-from comparison.plan import methods_here
+from comparison.methods import methods_here
 from comparison.workers import Workers
 
 
