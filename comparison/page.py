@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 
 from comparison.figures import TEXT_WIDTH, Methods, all_figures, svg
 from comparison.rendering import legend, shown_columns, text
-from comparison.runs import LOG, PROTOCOLS, RESULTS, Run, in_words
+from comparison.runs import LOG, PROTOCOLS, RESULTS, Run, in_words, logged_config
 from comparison.settings import digest
 from comparison.statistics import Measure
-from comparison.tables import Bytes, Row, Table, Value
+from comparison.tables import Row, Table, Value, cost_cells
 from dassl.utils import atomic_write, read_json
 
 LONGEST_LOG = 2_000_000  # bytes; of a longer one, the beginning and the end are kept
@@ -290,18 +290,13 @@ def _runs_section(runs: Sequence[Run]) -> str:
 
 
 def _run_cells(run: Run) -> dict[str, Value]:
-    size, peak = run.checkpoint_bytes, run.peak_memory_mb
     return {
         "protocol": run.protocol,
         "dataset": run.dataset,
         "shots": run.shots,
         "seed": run.seed,
         "accuracy": run.accuracy,
-        "learned": run.learned_parameters,
-        "checkpoint": None if size is None else Bytes(size),
-        "train s": run.train_seconds,
-        "s/epoch": run.epoch_seconds,
-        "peak": None if peak is None else Bytes(peak * 2**20),
+        **cost_cells([run]),
         "settings": digest(run.settings) if run.settings else None,
     }
 
@@ -354,5 +349,5 @@ def _config(results: dict, log: str) -> str:
     """The configuration as YAML: that of results.json, else the one that the log begins with, "" where neither is."""
     if results.get("config"):
         return yaml.safe_dump(results["config"], allow_unicode=True)
-    found = re.search(r"^\*\* Config \*\*\n\*+\n(.*?)\nCollecting env info", log, re.MULTILINE | re.DOTALL)
-    return found[1].strip() + "\n" if found else ""
+    found = logged_config(log).strip()
+    return f"{found}\n" if found else ""

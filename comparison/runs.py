@@ -198,13 +198,17 @@ def _from_log(folder: Path, place: dict) -> Run | None:
 
 def _logged_settings(file: Path) -> Settings:
     """The settings that stand in a log, {} where none do."""
-    text = file.read_text(encoding="utf-8", errors="replace")
-    found = re.search(r"^\*\* Config \*\*\n\*+\n(.*?)\nCollecting env info", text, re.MULTILINE | re.DOTALL)
     try:
-        config = yaml.safe_load(found[1]) if found else {}
+        config = yaml.safe_load(logged_config(file.read_text(encoding="utf-8", errors="replace")))
     except yaml.YAMLError:
         return {}
     return settings_of(config) if isinstance(config, dict) else {}
+
+
+def logged_config(log: str) -> str:
+    """The configuration that a log begins with, as YAML; "" where there is none."""
+    found = re.search(r"^\*\* Config \*\*\n\*+\n(.*?)\nCollecting env info", log, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
 
 
 def check_unmixed(runs: Iterable[Run]) -> None:
