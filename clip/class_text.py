@@ -2,22 +2,27 @@
 
 With a causal mask no token can change what stands before it. So the positions that all classes have in common,
 [SOS, context] or the words of a hand-written template, are one sequence of p tokens whose keys and values all
-classes read; and of each class only its own tokens up to EOT are computed, packed without padding for every linear
-layer and padded only inside attention. Features and gradients equal those of C padded sequences to rounding.
+classes read; and of each class only its own tokens up to EOT are computed. Several classes stand side by side in a row
+of T tokens, under a mask that shows each token the prefix and what stands before it in its own class: rows are dense,
+so that every layer works on nearly no padding. Features and gradients equal those of C padded sequences to rounding.
 
 Notation used for shapes:
-    C classes, P prefixes (1, or one per image), p prefix tokens, S own tokens of all classes together,
-    m most own tokens of a class, n context vectors, d width, h heads, e width of the joint embedding.
+    C classes, P prefixes (1, or one per image), p prefix tokens, R rows of T tokens with the classes' own tokens,
+    n context vectors, d width, h heads, e width of the joint embedding.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from clip.parts import tokens_at_once
 from clip.prompts import UNCHANGED, Prompts, at_layer
 from user_error import UserError
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from clip.model import CLIP
 
 POSITIONS = ("end", "middle", "front")
+ROW_LENGTH = 32  # tokens, where no class has more of its own
 
 
 class ClassText(nn.Module):
@@ -57,38 +63,54 @@ class ClassText(nn.Module):
             raise ValueError(f"class token position must be one of {', '.join(POSITIONS)}, not {position!r}")
         tokens = tokens.cpu().long()
         before = {"end": n_ctx, "middle": n_ctx // 2, "front": 0}[position]  # context vectors before the name
-        last = tokens.argmax(dim=-1)  # EOT is the largest id
+        last = tokens.argmax(dim=-1).tolist()  # EOT is the largest id
         arrangements = []  # per class, its positions in reading order, as indices into its row of ``tokens``
         for i in range(len(tokens)):
             name_end = 1 + n_ctx + (name_lengths[i] if position != "end" else 0)
             order = [*range(1 + before), *range(1 + n_ctx, name_end)]
-            arrangements.append([*order, *range(1 + before, 1 + n_ctx), *range(name_end, int(last[i]) + 1)])
+            arrangements.append([*order, *range(1 + before, 1 + n_ctx), *range(name_end, last[i] + 1)])
 
         # A token is told by its id; a context vector by its slot 0..n-1, written as -1 - slot.
         written = [
-            [-source if 1 <= source <= n_ctx else int(row[source]) for source in order]
-            for row, order in zip(tokens, arrangements, strict=True)
+            [-source if 1 <= source <= n_ctx else row[source] for source in order]
+            for row, order in zip(tokens.tolist(), arrangements, strict=True)
         ]
         p = _common_prefix(written, shared=lambda entry: entry >= 0 or not class_specific)
-        lengths = torch.tensor([len(row) - p for row in written])
-        own = torch.tensor([entry for row in written for entry in row[p:]])  # (S,)
-        class_of = torch.repeat_interleave(torch.arange(len(written)), lengths)  # (S,)
-        end = lengths.cumsum(0)
-        place = torch.arange(len(own)) - (end - lengths)[class_of]  # (S,), a token's place among its class's own
+        lengths = [len(row) - p for row in written]
+        rows, row_length = densest_rows(lengths)
+
+        own = torch.zeros(len(rows), row_length, dtype=torch.long)
+        class_of = torch.full((len(rows), row_length), -1)  # -1: padding
+        position_of = torch.full((len(rows), row_length), p)
+        eot = []
+        for r, classes in enumerate(rows):
+            start = 0
+            for i in classes:
+                end = start + lengths[i]
+                own[r, start:end] = torch.tensor(written[i][p:])
+                class_of[r, start:end] = i
+                position_of[r, start:end] = torch.arange(p, p + lengths[i])
+                eot.append(r * row_length + end - 1)
+                start = end
+        order = torch.tensor([i for classes in rows for i in classes])
+        visible = (class_of[:, :, None] == class_of[:, None, :]) & (position_of[:, :, None] >= position_of[:, None, :])
+        visible = F.pad(visible, (p, 0), value=True)  # (R, T, p + T)
 
         self.n_ctx = n_ctx
         self.class_specific = class_specific
         self.n_classes = len(written)
         self.prefix_length = p
-        self.longest = int(lengths.max())
+        self.longest = max(lengths)
+        self.classes_in_row = [len(classes) for classes in rows]
         self.context_in_prefix = bool((own >= 0).all())  # all of it, where there is any
         buffers = {
             "prefix": torch.tensor(written[0][:p]),
-            "own": own,
-            "class_of": class_of,
-            "position_of": place + p,
-            "padded": class_of * self.longest + place,  # (S,), a token's index in the padded (C * m) layout
-            "eot": end - 1,  # (C,), index of each class's EOT among the own tokens
+            "own": own,  # (R, T)
+            "class_of": class_of.clamp(min=0),  # (R, T)
+            "position_of": position_of,  # (R, T)
+            "visible": visible,
+            "eot": torch.tensor(eot),  # (C,), index of each class's EOT in the (R * T) tokens, as the rows have them
+            "place_of": order.argsort(),  # (C,), a class's place in the order of the rows
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
@@ -103,14 +125,52 @@ def _common_prefix(rows: list[list[int]], shared) -> int:
     return limit
 
 
-def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts) -> Tensor:
+def densest_rows(lengths: list[int]) -> tuple[list[list[int]], int]:
+    """Classes with these numbers of tokens laid into rows of one length: the classes of each row, and that length.
+
+    Of the lengths tried, from the shortest possible up, the one with the least padding; the first with nearly none.
+    """
+    shortest = max(max(lengths), min(ROW_LENGTH, sum(lengths)))
+    best, room = None, 0
+    for row_length in range(shortest, shortest + ROW_LENGTH):
+        rows = _filled_rows(lengths, row_length)
+        if best is None or len(rows) * row_length < len(best) * room:
+            best, room = rows, row_length
+        if len(best) * room <= 1.01 * sum(lengths):
+            break
+    return best, room
+
+
+def _filled_rows(lengths: list[int], row_length: int) -> list[list[int]]:
+    """Rows of ``row_length`` tokens, each filled with the longest classes that still fit."""
+    waiting = defaultdict(list)
+    for i in reversed(range(len(lengths))):
+        waiting[lengths[i]].append(i)
+    longest_first = sorted(waiting, reverse=True)
+    rows = []
+    for _ in lengths:
+        row, left = [], row_length
+        for length in longest_first:
+            while length <= left and waiting[length]:
+                row.append(waiting[length].pop())
+                left -= length
+        if not row:
+            break
+        rows.append(row)
+    return rows
+
+
+def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts, chunk_classes: int = 0) -> Tensor:
     """Text features of all classes, (C, e), or (B, C, e) where ``prompts.text`` differs per image; not normalised.
+
+    Args:
+        chunk_classes: where gradients are kept, encode about this many classes at a time and again in the backward
+            pass, so that the memory for activations does not grow with C. 0: all at once, each of them once.
 
     Raises:
         ValueError: ``prompts`` does not fit the layout of ``text``.
         UserError: a text is longer than the context of ``clip``.
     """
-    dtype = clip.dtype
     length, room = text.prefix_length + text.longest, len(clip.positional_embedding)
     if length > room:
         raise UserError(
@@ -119,31 +179,89 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts) -> Tensor:
         )
     context = _check(text, prompts)
     if context is not None:
-        context = context.to(dtype)
-    positions = clip.positional_embedding.to(dtype)
-    prefix = _embed(clip, text.prefix, context, None) + positions[: text.prefix_length]  # (P, p, d)
-    own = _embed(clip, text.own, context, text.class_of) + positions[text.position_of]  # (P, S, d)
+        context = context.to(clip.dtype)
+    prefix = _encode_prefix(clip, text, prompts, context)
+    rows, row_length = text.own.shape
+    key = prefix[0][0]  # (P, h, p, d/h)
+    at_once = tokens_at_once(clip.transformer.width, key.dtype, key.device) // (row_length * len(key))
+    encode_own = _encode_own
+    if chunk_classes and torch.is_grad_enabled():
+        at_once = min(at_once, chunk_classes * rows // text.n_classes)
+        encode_own = partial(checkpoint, _encode_own, use_reentrant=False)
+    starts = range(0, rows, max(1, at_once))
+    parts = [encode_own(clip, text, prompts, context, prefix, slice(start, start + starts.step)) for start in starts]
+    features = torch.cat(parts, dim=1)[:, text.place_of]  # (P, C, e)
+    return features if context is not None and prompts.text.dim() == 4 else features[0]
+
+
+def _encode_prefix(clip: CLIP, text: ClassText, prompts: Prompts, context: Tensor | None) -> list[tuple]:
+    """Keys and values (P, h, p, d/h) of the shared prefix in every layer."""
+    positions = clip.positional_embedding.to(clip.dtype)
+    x = _embed(clip, text.prefix, context, None) + positions[: text.prefix_length]  # (P, p, d)
+    keys_values = []
+    for i, block in enumerate(clip.transformer.resblocks):
+        fresh = at_layer(prompts.text_deep, i - 1)  # (n, d), or (C or 1, n, d)
+        if fresh is not None:
+            x = _replace_context(x, text.prefix, fresh.to(x.dtype), None)
+        layer = at_layer(prompts.text_layers, i, UNCHANGED)
+        query, key, value = block.query_key_value(x, layer)
+        keys_values.append((key, value))
+        if len(keys_values) < len(clip.transformer.resblocks):
+            attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            x = block.residual(x, attended.transpose(1, 2).flatten(2), layer)
+    return keys_values
+
+
+def _encode_own(
+    clip: CLIP, text: ClassText, prompts: Prompts, context: Tensor | None, prefix: list[tuple], rows: slice
+) -> Tensor:
+    """Features (P, classes in these rows, e), in the order of the rows, from the classes' own tokens.
+
+    Args:
+        prefix: keys and values of the prefix, see `_encode_prefix`.
+    """
+    entries, class_of = text.own[rows], text.class_of[rows]  # (R, T)
+    x = _embed(clip, entries, None if text.context_in_prefix else context, class_of)
+    x = x + clip.positional_embedding.to(clip.dtype)[text.position_of[rows]]
+    x = x.flatten(0, 1)  # (R, T, d), or (P R, T, d) where the context of each image is among these tokens
+    prefixes, hidden = len(prefix[0][0]), x.new_full((), float("-inf"))
+    mask = torch.where(text.visible[rows], hidden.new_zeros(()), hidden)  # (R, T, p + T)
+    mask = mask.repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
+
+    def of_every_prefix(own: Tensor) -> Tensor:
+        """What is still the same for all prefixes, (R, ...), as (P R, ...)."""
+        return own if len(own) == len(mask) else own.repeat(prefixes, *[1] * (own.dim() - 1))
+
+    def after_prefix(shared: Tensor, own: Tensor) -> Tensor:
+        """Keys or values (P, h, p, d/h) and (P R, h, T, d/h) as (P R, h, p + T, d/h)."""
+        shared = shared[:, None].expand(-1, len(own) // prefixes, -1, -1, -1).flatten(0, 1)
+        return torch.cat([shared, own], dim=2)
 
     blocks = clip.transformer.resblocks
     for i, block in enumerate(blocks):
-        is_last = i == len(blocks) - 1
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
         fresh = at_layer(prompts.text_deep, i - 1)
-        if fresh is not None:  # (n, d) or (C or 1, n, d)
-            prefix = _replace_context(prefix, text.prefix, fresh.to(dtype), None)
-            if not text.context_in_prefix:
-                own = _replace_context(own, text.own, fresh.to(dtype), text.class_of)
-        query, key, value = block.query_key_value(prefix, layer)  # each (P, h, p, d/h)
-        attended = _attend(text, block.query_key_value(own, layer), key, value)  # (P, S, d)
-        if is_last:  # from here on only the features' own tokens matter
-            own, attended = own[:, text.eot], attended[:, text.eot]  # (P, C, d)
-        else:
-            within = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-            prefix = block.residual(prefix, within.transpose(1, 2).flatten(2), layer)
-        own = block.residual(own, attended, layer)
+        if fresh is not None and not text.context_in_prefix:
+            fresh = fresh.to(x.dtype)
+            x = _replace_context(x.unflatten(0, (-1, len(entries))), entries, fresh, class_of).flatten(0, 1)
+        query, key, value = (of_every_prefix(part) for part in block.query_key_value(x, layer))  # (P R, h, T, d/h)
+        key, value = (after_prefix(*pair) for pair in zip(prefix[i], (key, value), strict=True))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (P R, h, T, d/h)
+        attended = attended.transpose(1, 2).flatten(2)  # (P R, T, d)
+        x = of_every_prefix(x)
+        if i < len(blocks) - 1:
+            x = block.residual(x, attended, layer)
 
-    features = clip.ln_final(own) @ clip.text_projection  # (P, C, e)
-    return features if context is not None and prompts.text.dim() == 4 else features[0]
+    # The last layer's output is read at the EOTs alone.
+    before, here = sum(text.classes_in_row[: rows.start]), sum(text.classes_in_row[rows])
+    eot = text.eot[before : before + here] - rows.start * entries.shape[1]
+
+    def at_eot(tokens: Tensor) -> Tensor:
+        """(P R, T, d) -> (P, classes in these rows, d)."""
+        return tokens.unflatten(0, (prefixes, -1)).flatten(1, 2)[:, eot]
+
+    x = block.residual(at_eot(x), at_eot(attended), layer)
+    return clip.ln_final(x) @ clip.text_projection
 
 
 def _check(text: ClassText, prompts: Prompts) -> Tensor | None:
@@ -171,57 +289,24 @@ def _check(text: ClassText, prompts: Prompts) -> Tensor | None:
 
 
 def _embed(clip: CLIP, entries: Tensor, context: Tensor | None, class_of: Tensor | None) -> Tensor:
-    """Embeddings (P, k, d) of k entries, each a token id or -1 - slot of a context vector."""
-    embedded = clip.token_embedding(entries.clamp(min=0)).to(clip.dtype)[None]  # (1, k, d)
+    """Embeddings (P, ..., d) of entries (...), each a token id or -1 - slot of a context vector; P is 1 without any."""
+    embedded = clip.token_embedding(entries.clamp(min=0)).to(clip.dtype)[None]  # (1, ..., d)
     if context is None:
         return embedded
-    return torch.where(entries[:, None] >= 0, embedded, _slots(entries, context, class_of))
+    return torch.where(entries[..., None] >= 0, embedded, _slots(entries, context, class_of))
 
 
 def _replace_context(x: Tensor, entries: Tensor, fresh: Tensor, class_of: Tensor | None) -> Tensor:
-    """x (P, k, d) with the vectors of ``fresh`` where its k entries are slots of the context."""
-    return torch.where(entries[:, None] < 0, _slots(entries, fresh, class_of), x)
+    """x (P, ..., d) with the vectors of ``fresh`` where its entries (...) are slots of the context."""
+    return torch.where(entries[..., None] < 0, _slots(entries, fresh, class_of), x)
 
 
 def _slots(entries: Tensor, context: Tensor, class_of: Tensor | None) -> Tensor:
-    """The context vectors (..., k, d) that k entries -1 - slot stand for, of a context (..., C or 1, n, d) or (n, d).
+    """The context vectors (P, ..., d) that entries (...), -1 - slot, stand for, of a context (P, C or 1, n, d).
 
-    What is given for entries that are token ids is not to be used.
+    A context (C or 1, n, d) or (n, d) gives them without P. What entries that are token ids get is not to be used.
     """
     context = context if context.dim() > 2 else context[None]
     slots = (-1 - entries).clamp(min=0)
     per_class = context.shape[-3] > 1 and class_of is not None
     return context[..., class_of, slots, :] if per_class else context[..., 0, slots, :]
-
-
-def _attend(text: ClassText, own: tuple[Tensor, Tensor, Tensor], prefix_key: Tensor, prefix_value: Tensor) -> Tensor:
-    """Attention of every class's own tokens to the shared prefix and to what stands before them in their class.
-
-    Args:
-        own: query, key and value of the packed own tokens, each (P, h, S, d/h).
-        prefix_key, prefix_value: (P, h, p, d/h), read in place by all classes.
-
-    Returns:
-        (P, S, d), heads concatenated.
-    """
-    classes, longest = text.n_classes, text.longest
-
-    def pad(packed: Tensor) -> Tensor:
-        padded = packed.new_zeros(*packed.shape[:2], classes * longest, packed.shape[-1])
-        return padded.index_copy(2, text.padded, packed)  # (P, h, C m, d/h)
-
-    query, key, value = (pad(x) for x in own)
-    query = query * query.shape[-1] ** -0.5
-
-    def by_class(padded: Tensor) -> Tensor:
-        return padded.unflatten(2, (classes, longest))  # (P, h, C, m, d/h)
-
-    to_prefix = query @ prefix_key.transpose(-1, -2)  # (P, h, C m, p)
-    to_own = by_class(query) @ by_class(key).transpose(-1, -2)  # (P, h, C, m, m)
-    # Padding stands after a class's tokens, so the causal mask hides it from all of them.
-    causal = torch.ones(longest, longest, dtype=torch.bool, device=to_own.device).tril()
-    to_own = to_own.masked_fill(~causal, float("-inf")).flatten(2, 3)  # (P, h, C m, m)
-    weights = torch.cat([to_prefix, to_own], dim=-1).softmax(dim=-1, dtype=torch.float32).to(value.dtype)
-    from_prefix, from_own = weights.split([prefix_key.shape[2], longest], dim=-1)
-    attended = from_prefix @ prefix_value + (by_class(from_own) @ by_class(value)).flatten(2, 3)  # (P, h, C m, d/h)
-    return attended[:, :, text.padded].transpose(1, 2).flatten(2)

@@ -16,20 +16,28 @@ _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends
 
 class _FrozenLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | None) -> Tensor:
         ctx.save_for_backward(weight)
-        return _onednn(x, weight, bias, "none", [], "")
+        if added is None:
+            return _onednn(x, weight, bias, "none", [], "")
+        return _onednn.binary(x, added, weight, bias, "add")
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
         (weight,) = ctx.saved_tensors
-        return _onednn(gradient.contiguous(), weight.t(), None, "none", [], ""), None, None
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = _onednn(gradient.contiguous(), weight.t(), None, "none", [], "")
+        return of_x, None, None, gradient if ctx.needs_input_grad[3] else None
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b: (..., d_in), (d_out, d_in), (d_out) -> (..., d_out)."""
-    return _FrozenLinear.apply(x, weight, bias) if _is_for_onednn(x, weight, bias) else F.linear(x, weight, bias)
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
+    """x W^T + b: (..., d_in), (d_out, d_in), (d_out) -> (..., d_out); plus ``added`` of the shape of the result."""
+    if _is_for_onednn(x, weight, bias) and (added is None or added.dtype == x.dtype):
+        return _FrozenLinear.apply(x, weight, bias, added)
+    result = F.linear(x, weight, bias)
+    return result if added is None else added + result
 
 
 def _is_for_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:

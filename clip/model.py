@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from clip.class_text import ClassText, encode_class_text
 from clip.linear import Linear, linear
+from clip.parts import tokens_at_once
 from clip.prompts import UNCHANGED, Layer, Prompts, at_layer
 
 HEAD_WIDTH = 64  # of the attention heads of OpenAI's models; `CLIP` takes other numbers of heads
@@ -34,11 +35,30 @@ class LayerNorm(nn.LayerNorm):
         return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
 
 
+def quick_gelu(x: Tensor) -> Tensor:
+    return (1.702 * x).sigmoid_().mul_(x)
+
+
+class _QuickGELU(torch.autograd.Function):
+    """Keeps its input alone for the backward pass, where autograd would keep the sigmoid, too."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return quick_gelu(x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.silu_backward(gradient, 1.702 * x)  # SiLU's derivative at 1.702 x is that of this at x
+
+
 class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), the GELU approximation that OpenAI's weights were trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        return _QuickGELU.apply(x) if x.requires_grad and not torch.jit.is_tracing() else quick_gelu(x)
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -62,14 +82,16 @@ class ResidualAttentionBlock(nn.Module):
         """(L, B, d) -> (L, B, d)."""
         return self.encode(x.transpose(0, 1)).transpose(0, 1)
 
-    def encode(self, x: Tensor, layer: Layer = UNCHANGED) -> Tensor:
-        """(B, L, d) -> (B, L, d)."""
-        query, key, value = self.query_key_value(x, layer)  # each (B, h, L, d/h)
-        attended = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
-        return self.residual(x, attended.transpose(1, 2).flatten(2), layer)
+    def encode(self, x: Tensor, layer: Layer = UNCHANGED, wanted: int | None = None) -> Tensor:
+        """(B, L, d) -> (B, wanted, d): the first ``wanted`` positions, by default all, and no work for the others."""
+        heads = self.query_key_value(x, layer, wanted)
+        attended = F.scaled_dot_product_attention(*heads, is_causal=self.causal)  # (B, h, wanted, d/h)
+        return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2), layer)
 
-    def encode_leading(self, x: Tensor, wanted: int, layer: Layer = UNCHANGED) -> Tensor:
-        """The first ``wanted`` positions of `encode` without computing the others: (B, L, d) -> (B, wanted, d)."""
+    def query_key_value(
+        self, x: Tensor, layer: Layer = UNCHANGED, wanted: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, L, d) -> query (B, h, wanted, d/h) of the first positions, key and value (B, h, L, d/h) of all."""
         normed = self.ln_1(x)
         weight, bias, width = self.attn.in_proj_weight, self.attn.in_proj_bias, x.shape[-1]
         query = linear(normed[:, :wanted], weight[:width], bias[:width])  # (B, wanted, d)
@@ -77,24 +99,14 @@ class ResidualAttentionBlock(nn.Module):
         if layer.qkv is not None:
             added = layer.qkv(normed).to(query.dtype)  # (B, L, 3d)
             query, key_value = query + added[:, :wanted, :width], key_value + added[..., width:]
-        heads = (split_heads(part, self.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
-        attended = F.scaled_dot_product_attention(*heads)  # (B, h, wanted, d/h)
-        return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2), layer)
-
-    def query_key_value(self, x: Tensor, layer: Layer = UNCHANGED) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, L, d) -> three tensors (B, h, L, d/h)."""
-        normed = self.ln_1(x)
-        qkv = linear(normed, self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, L, 3d)
-        if layer.qkv is not None:
-            qkv = qkv + layer.qkv(normed).to(qkv.dtype)
-        qkv = qkv.unflatten(-1, (3, self.attn.num_heads, -1))  # (B, L, 3, h, d/h)
-        return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return tuple(split_heads(part, self.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
 
     def residual(self, x: Tensor, attended: Tensor, layer: Layer = UNCHANGED) -> Tensor:
         """Both residual branches, given the concatenated heads ``attended`` of x's own shape (B, L, d)."""
-        x = x + linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias)
+        x = linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias, added=x)
         normed = self.ln_2(x)
-        x = x + self.mlp(normed)
+        hidden = self.mlp.gelu(self.mlp.c_fc(normed))  # (B, L, 4d)
+        x = linear(hidden, self.mlp.c_proj.weight, self.mlp.c_proj.bias, added=x)
         return x if layer.mlp is None else x + layer.mlp(normed).to(x.dtype)
 
 
@@ -167,9 +179,9 @@ class VisionTransformer(nn.Module):
             layer = at_layer(prompts.visual_layers, i, UNCHANGED)
             fresh = at_layer(prompts.visual_deep, i)  # (n, d)
             if i == len(blocks) - 1:
-                x = block.encode_leading(x, 1, layer)  # only the class token is read
+                x = block.encode(x, layer, wanted=1)  # only the class token is read
             elif fresh is not None:  # the last n positions are about to be replaced
-                x = block.encode_leading(x, x.shape[1] - len(fresh), layer)
+                x = block.encode(x, layer, wanted=x.shape[1] - len(fresh))
                 x = torch.cat([x, fresh.to(x.dtype).expand(len(x), -1, -1)], dim=1)
             else:
                 x = block.encode(x, layer)
@@ -317,21 +329,27 @@ class CLIP(nn.Module):
 
     def encode_image(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
         """(B, 3, H, W) -> (B, e) features, not normalised."""
-        return self.visual(images.to(self.dtype), prompts)
+        images = images.to(self.dtype)
+        if not isinstance(self.visual, VisionTransformer):
+            return self.visual(images, prompts)
+        tokens, width = self.visual.positional_embedding.shape
+        at_once = max(1, tokens_at_once(width, self.dtype, images.device) // tokens)
+        return torch.cat([self.visual(part, prompts) for part in images.split(at_once)])
 
-    def encode_text(self, text: Tensor | ClassText, prompts: Prompts | None = None) -> Tensor:
+    def encode_text(self, text: Tensor | ClassText, prompts: Prompts | None = None, chunk_classes: int = 0) -> Tensor:
         """Encode token ids or class prompts.
 
         Args:
             text: (B, context_length) token ids, or the prepared token layout of all classes.
             prompts: its text parts are used; context vectors need a `ClassText` with room for them.
+            chunk_classes: in training, how many to encode at a time, see `encode_class_text`; 0: all.
 
         Returns:
             (B, e) or (C, e) features, not normalised; (B, C, e) where ``prompts.text`` differs per image.
         """
         if not isinstance(text, ClassText):
             text = ClassText(text).to(text.device)
-        return encode_class_text(self, text, prompts or Prompts())
+        return encode_class_text(self, text, prompts or Prompts(), chunk_classes)
 
     def forward(self, images: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine logits of every image with every text: (B_image, B_text) and its transpose."""

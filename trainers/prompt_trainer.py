@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from clip.model import CLIP
 from clip.prompts import Prompts
 from trainers.clip_trainer import CLIPTrainer
-
-PROMPTS_AT_ONCE = 10_000  # class prompts that a test encodes together where each image has its own
+from user_error import UserError
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,17 @@ class Outputs:
 
 
 class PromptedCLIP(nn.Module):
-    """A frozen CLIP and a prompt learner: images in, logits out."""
+    """A frozen CLIP and a prompt learner: images in, logits out.
 
-    def __init__(self, clip_model: CLIP, prompt_learner: nn.Module):
+    Args:
+        chunk_classes: in training, how many classes to encode at a time, see `encode_class_text`; 0: all.
+    """
+
+    def __init__(self, clip_model: CLIP, prompt_learner: nn.Module, chunk_classes: int = 0):
         super().__init__()
         self.clip = clip_model
         self.prompt_learner = prompt_learner
+        self.chunk_classes = chunk_classes
         self._text_features: tuple[tuple, Tensor] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -51,7 +55,7 @@ class PromptedCLIP(nn.Module):
         """Features and logits of images (B, 3, H, W)."""
         if getattr(self.prompt_learner, "conditioned_on_image", False):
             image_features = self.encode_image(images)
-            text_features = self.encode_text_per_image(image_features)
+            text_features = self.encode_text(self.prompt_learner(image_features))
         else:
             prompts = self.prompt_learner()
             image_features = self.encode_image(images, prompts)
@@ -68,16 +72,9 @@ class PromptedCLIP(nn.Module):
         return F.normalize(self.clip.encode_image(images, prompts).float(), dim=-1)
 
     def encode_text(self, prompts: Prompts) -> Tensor:
-        """Normalised text features of all classes, float32."""
-        return F.normalize(self.clip.encode_text(self.prompt_learner.class_text, prompts).float(), dim=-1)
-
-    def encode_text_per_image(self, image_features: Tensor) -> Tensor:
-        """(B, e) -> (B, C, e), in parts that bound the memory where no gradients are kept."""
-        images_at_once = len(image_features)
-        if not torch.is_grad_enabled():
-            images_at_once = max(1, PROMPTS_AT_ONCE // self.prompt_learner.class_text.n_classes)
-        parts = image_features.split(images_at_once)
-        return torch.cat([self.encode_text(self.prompt_learner(part)) for part in parts])
+        """Normalised text features of all classes, (C, e), or (B, C, e) where they differ per image; float32."""
+        features = self.clip.encode_text(self.prompt_learner.class_text, prompts, self.chunk_classes)
+        return F.normalize(features.float(), dim=-1)
 
     def cached_text_features(self, prompts: Prompts) -> Tensor:
         """Text features (C, e): encoded once for a test run, or once for all where the prompts leave the text alone."""
@@ -104,4 +101,7 @@ class PromptTrainer(CLIPTrainer):
 
     def build_network(self, cfg, class_names, clip_model) -> tuple[nn.Module, nn.Module]:
         learner = self.build_prompt_learner(cfg, class_names, clip_model)
-        return PromptedCLIP(clip_model, learner), learner
+        chunk_classes = getattr(cfg.TRAIN, "CHUNK_CLASSES", 0)
+        if chunk_classes < 0:
+            raise UserError(f"TRAIN.CHUNK_CLASSES is {chunk_classes}: give a number of classes, or 0 for all at once")
+        return PromptedCLIP(clip_model, learner, chunk_classes), learner

@@ -23,6 +23,7 @@ def get_cfg_default() -> CfgNode:
             "TRAIN": {
                 "CHECKPOINT_FREQ": 0,  # keep the checkpoint of every n-th epoch; 0: only the last one's
                 "PRINT_FREQ": 10,  # batches from one log line to the next
+                "CHUNK_CLASSES": 0,  # encoded at a time, and again for the gradients, to bound memory; 0: all at once
                 "COUNT_ITER": "train_x",  # which loader makes an epoch, for trainers that use train_u too
             },
             "TEST": {

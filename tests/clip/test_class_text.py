@@ -5,7 +5,8 @@ import torch
 
 import clip
 from bench import plain_clip
-from clip.class_text import ClassText
+from clip import parts
+from clip.class_text import ClassText, densest_rows
 from clip.prompts import Prompts
 from tests.seeded_weights import seeded_state_dict, seeded_tensor
 from user_error import UserError
@@ -51,7 +52,9 @@ def test_one_text(model, state):
 def test_a_template_is_encoded_once(model):
     text = ClassText(clip.tokenize([f"a photo of a {name}." for name in NAMES]))
     assert text.prefix_length == 5  # SOS a photo of a
-    assert len(text.own) == sum(len(clip.simple_tokenizer.SimpleTokenizer().encode(f"{name}.")) + 1 for name in NAMES)
+    assert text.own.numel() == sum(
+        len(clip.simple_tokenizer.SimpleTokenizer().encode(f"{name}.")) + 1 for name in NAMES
+    )
 
 
 def test_shared_context_with_deep_prompts(model, state):
@@ -91,6 +94,71 @@ def test_the_feature_ignores_the_other_classes(model):
     together = model.encode_text(ClassText(tokens_with_room(), N), context)
     alone = model.encode_text(ClassText(tokens_with_room()[2:3], N), context)
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [[3], [3, 9, 3, 4], [20] * 50, [5] * 100 + [40], list(range(2, 15)) * 77, [4, 77]])
+def test_rows_hold_every_class_once_with_little_padding(lengths):
+    rows, row_length = densest_rows(lengths)
+    assert sorted(i for row in rows for i in row) == list(range(len(lengths)))
+    assert all(sum(lengths[i] for i in row) <= row_length for row in rows)
+    assert len(rows) * row_length <= 1.1 * sum(lengths)
+
+
+NAMES_OF_ROWS = [f"{word} {i}" for i, word in enumerate(["dog", "a rare bird of the north", "cat"] * 40)]
+KINDS = {  # shape of the context, arguments of ClassText
+    "shared": ((N, D), {}),
+    "per class": ((len(NAMES_OF_ROWS), N, D), {"class_specific": True}),
+    "per image": ((3, 1, N, D), {}),
+    "per image, after the name": ((3, 1, N, D), {"position": "front"}),
+}
+
+
+def features_and_gradients(model, kind, chunk_classes=0):
+    shape, arguments = KINDS[kind]
+    leaves = [seeded_tensor(shape, 1, 0.1).requires_grad_(), seeded_tensor((2, N, D), 2, 0.5).requires_grad_()]
+    names = [" ".join(["X"] * N) + f" {name}." for name in NAMES_OF_ROWS]
+    lengths = [len(clip.simple_tokenizer.SimpleTokenizer().encode(name)) for name in NAMES_OF_ROWS]
+    text = ClassText(clip.tokenize(names), N, name_lengths=lengths, **arguments)
+    got = model.encode_text(text, Prompts(text=leaves[0], text_deep=leaves[1]), chunk_classes)
+    return got, *torch.autograd.grad((got * seeded_tensor(got.shape[-2:], 3, 1.0)).sum(), leaves)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk_classes", [0, 1, 25, 1000])
+def test_features_and_gradients_of_many_rows_in_parts(model, state, kind, chunk_classes, monkeypatch):
+    together = features_and_gradients(model, kind)
+    monkeypatch.setitem(parts.MOST_BYTES, "cpu", 150 * 4 * D * 4)  # 150 tokens
+    for a, b in zip(features_and_gradients(model, kind, chunk_classes), together, strict=True):
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max()
+
+
+def test_no_layer_works_on_more_tokens_than_are_cheap(model, monkeypatch):
+    monkeypatch.setitem(parts.MOST_BYTES, "cpu", 150 * 4 * D * 4)
+    tokens = []
+
+    def record(layer, x, y):
+        tokens.append(y[..., 0].numel())
+
+    layers = [transformer.resblocks[0].mlp.c_fc for transformer in (model.transformer, model.visual.transformer)]
+    hooks = [layer.register_forward_hook(record) for layer in layers]
+    size = model.visual.input_resolution
+    with torch.no_grad():
+        model.encode_text(ClassText(clip.tokenize(NAMES_OF_ROWS)))
+        model.encode_image(torch.zeros(40, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    assert len(tokens) > 4 and max(tokens) <= 150
+
+
+def test_chunks_keep_no_activations_for_the_gradients(model):
+    def kept(chunk_classes):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+            text = ClassText(tokens_with_room(), N)
+            model.encode_text(text, Prompts(text=seeded_tensor((N, D), 1, 0.1).requires_grad_()), chunk_classes)
+        return sum(sizes)
+
+    assert kept(1) < kept(0) / 2
 
 
 def test_bfloat16_stays_near_float32(model, state):

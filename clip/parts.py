@@ -1,0 +1,18 @@
+"""How many tokens the encoders work on together: enough to keep the processor busy, few enough to be cheap in memory.
+
+On a CPU, freed blocks above 32 MiB go back to the system (glibc's malloc), which has to clear every page of them again
+for the next layer: at ViT-B/16's width that costs up to a tenth of a pass. Blocks below are used again.
+"""
+
+from __future__ import annotations
+
+import torch
+
+MOST_BYTES = {"cpu": 24 * 2**20}  # of the widest activation
+MOST_BYTES_ELSEWHERE = 512 * 2**20
+
+
+def tokens_at_once(width: int, dtype: torch.dtype, device: torch.device) -> int:
+    """Number of tokens whose hidden activations, four times ``width`` wide, stay below the bound; at least 1."""
+    most = MOST_BYTES.get(device.type, MOST_BYTES_ELSEWHERE)
+    return max(1, most // (4 * width * dtype.itemsize))
