@@ -28,18 +28,22 @@ MATRIX = (4096, 1024, 1024)  # rows, inputs and outputs of the product whose rat
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def argument_parser(description: str, classes: int | None = 100, batch: int | None = 4) -> argparse.ArgumentParser:
-    """The options of every comparison; None leaves one out."""
+def argument_parser(
+    description: str, classes: int | None = 100, batch: int | None = 4, pairs: int | None = 3, gpu: bool = True
+) -> argparse.ArgumentParser:
+    """The options of every comparison; None leaves one out, without ``gpu`` those that only a GPU gives sense."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     if classes is not None:
         parser.add_argument("--classes", type=positive, default=classes)
     if batch is not None:
         parser.add_argument("--batch", type=positive, default=batch)
-    parser.add_argument("--pairs", type=positive, default=3, help="repetitions of (reference, ours)")
+    if pairs is not None:
+        parser.add_argument("--pairs", type=positive, default=pairs, help="repetitions of (reference, ours)")
     parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--backbone", default="ViT-B/16", help='"ViT-B/16" or, to try the script, "tiny"')
-    parser.add_argument("--device", type=device, default="cpu")
-    parser.add_argument("--precision", choices=DTYPES, default="fp32", help="of both sides")
+    if gpu:
+        parser.add_argument("--device", type=device, default="cpu")
+        parser.add_argument("--precision", choices=DTYPES, default="fp32", help="of both sides")
     return parser
 
 

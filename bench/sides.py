@@ -166,9 +166,10 @@ class Sides:
             self.learner.zero_grad()
             logits = model(images)
             F.cross_entropy(logits.float(), labels).backward()
+            gradients = (parameter.grad for parameter in self.learner.parameters())  # None of a depth without layers
             return {
                 "logits": logits.detach(),
-                "gradients": torch.cat([parameter.grad.flatten() for parameter in self.learner.parameters()]),
+                "gradients": torch.cat([gradient.flatten() for gradient in gradients if gradient is not None]),
             }
 
         return step
