@@ -33,6 +33,7 @@ FLOOR = "floor: needed operations at the matrix rate"
 def main() -> None:
     parser = measure.argument_parser(__doc__, pairs=None, gpu=False)
     parser.add_argument("--steps", type=measure.positive, default=3, help="of a point, of which the fastest counts")
+    parser.add_argument("--axes", nargs="+", choices=SIZES, default=list(SIZES), help="which columns to measure")
     for axis in SIZES:
         parser.add_argument(
             f"--{axis}-sizes", type=measure.positive, nargs="+", default=SIZES[axis], metavar="N", help="of the x axis"
@@ -70,7 +71,7 @@ def measure_all(args) -> None:
         "seconds_limit": args.seconds_limit,
         "points": [],
     }
-    for axis in SIZES:
+    for axis in args.axes:
         lines = {REFERENCE: replace(base, side="reference"), OURS: base}
         if axis == "classes" and args.chunk:
             lines[CHUNKED.format(args.chunk)] = replace(base, chunk_classes=args.chunk)
@@ -110,10 +111,15 @@ def draw(measured: dict, path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator
 
     points = [point for point in measured["points"] if "seconds" in point]
-    figure, plots = pyplot.subplots(2, len(LABELS), figsize=(13, 6.5), sharey="row", sharex="col", layout="constrained")
-    for column, axis in enumerate(LABELS):
+    columns = list(dict.fromkeys(point["axis"] for point in points))
+    size = (1 + 3 * max(2, len(columns)), 6.5)
+    figure, plots = pyplot.subplots(
+        2, len(columns), figsize=size, sharey="row", sharex="col", squeeze=False, layout="constrained"
+    )
+    for column, axis in enumerate(columns):
         own = [point for point in points if point["axis"] == axis]
         for row, key in enumerate(("seconds", "gib")):
             plot = plots[row, column]
@@ -121,20 +127,26 @@ def draw(measured: dict, path: Path) -> None:
                 on_line = [(point[axis], point[key]) for point in own if point["line"] == line]
                 plot.plot(*zip(*on_line, strict=True), label=line, markersize=5, linewidth=1.6, **style(line))
             plot.set_yscale("log")
-            plot.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            plot.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            plot.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            plot.minorticks_off()
             plot.grid(alpha=0.3)
             plot.spines[["top", "right"]].set_visible(False)
         floor = {point[axis]: point["gflop"] / measured["gflop_per_second"] for point in own}
         plots[0, column].plot(*zip(*sorted(floor.items()), strict=True), color="0.35", linestyle=":", label=FLOOR)
         if axis in ("classes", "batch"):
             plot.set_xscale("log")
-        if axis != "classes":
+        if axis == "classes":
+            plot.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        else:
             plot.set_xticks(sorted(floor), labels=map(str, sorted(floor)))
-            plot.minorticks_off()
+        plot.minorticks_off()
         plot.set_xlabel(LABELS[axis])
     plots[0, 0].set_ylabel("seconds per step")
     plots[1, 0].set_ylabel("peak memory, GiB")
-    figure.legend(*plots[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(
+        *plots[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(columns), frameon=False
+    )
     fixed = ", ".join(f"{LABELS[axis].partition(' (')[0]} {size}" for axis, size in measured["fixed"].items())
     figure.suptitle(
         f"One MuDPT training step, {measured['backbone']}, float32; where not varied: {fixed}\n{measured['machine']}",

@@ -24,12 +24,17 @@ from clip.linear import linear
 from user_error import UserError, print_error
 
 Result = TypeVar("Result")
-MATRIX = (4096, 1024, 1024)  # rows, inputs and outputs of the product whose rate is the machine's
+MATRIX = (2048, 1024, 1024)  # rows, inputs and outputs of the product whose rate is the machine's
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def argument_parser(
-    description: str, classes: int | None = 100, batch: int | None = 4, pairs: int | None = 3, gpu: bool = True
+    description: str,
+    classes: int | None = 100,
+    batch: int | None = 4,
+    pairs: int | None = 3,
+    backbone: str | None = "ViT-B/16",
+    gpu: bool = True,
 ) -> argparse.ArgumentParser:
     """The options of every comparison; None leaves one out, without ``gpu`` those that only a GPU gives sense."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
@@ -40,7 +45,8 @@ def argument_parser(
     if pairs is not None:
         parser.add_argument("--pairs", type=positive, default=pairs, help="repetitions of (reference, ours)")
     parser.add_argument("--threads", type=positive, default=1)
-    parser.add_argument("--backbone", default="ViT-B/16", help='"ViT-B/16" or, to try the script, "tiny"')
+    if backbone is not None:
+        parser.add_argument("--backbone", default=backbone, help='"ViT-B/16" or, to try the script, "tiny"')
     if gpu:
         parser.add_argument("--device", type=device, default="cpu")
         parser.add_argument("--precision", choices=DTYPES, default="fp32", help="of both sides")
@@ -133,8 +139,12 @@ def in_turns(
     return Pairs(seconds, expected, found)
 
 
-def matrix_rate(on: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, repetitions: int = 20) -> float:
-    """Operations a second of a large matrix product: the best of ``repetitions`` and, on a CPU, of MKL and oneDNN."""
+def matrix_rate(on: torch.device | str = "cpu", precision: str = "fp32", repetitions: int = 10) -> float:
+    """Operations a second of a large matrix product: the best of ``repetitions`` and, on a CPU, of MKL and oneDNN.
+
+    A shared machine's rate changes: measured before and after the rest, the higher is nearer to what it can do.
+    """
+    dtype = DTYPES[precision]
     rows, inputs, outputs = MATRIX
     x = torch.randn(rows, inputs, device=on, dtype=dtype)
     weight = torch.randn(outputs, inputs, device=on, dtype=dtype)

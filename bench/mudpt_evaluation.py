@@ -23,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     both = sides.build("mudpt", args.classes, args.backbone, args.device, args.precision)
-    rate = measure.matrix_rate(args.device, measure.DTYPES[args.precision])
+    rate = measure.matrix_rate(args.device, args.precision)
     batches = both.images(args.images).split(args.batch)
     few = batches[: args.reference_batches]
 
@@ -34,6 +34,7 @@ def main() -> None:
         whole, encoder, found = evaluation(both, batches)
         seconds.append((sum(part for part, _ in timed) / sum(map(len, few)), whole / args.images))
         shares.append(whole / encoder)
+    rate = max(rate, measure.matrix_rate(args.device, args.precision))
     pairs = measure.Pairs(seconds, timed[0][1], found)
 
     image = flops.image_encoder(both.state, both.text.n_ctx, both.deep_layers).of_forward

@@ -19,11 +19,11 @@ def compare(description: str, method: str, title: str, classes: int, batch: int)
     args = measure.argument_parser(description, classes, batch).parse_args()
     torch.set_num_threads(args.threads)
     both = sides.build(method, args.classes, args.backbone, args.device, args.precision)
-    rate = measure.matrix_rate(args.device, measure.DTYPES[args.precision])
+    rate = measure.matrix_rate(args.device, args.precision)
     pairs = measure.in_turns(
         both.train_step(both.reference, args.batch), both.train_step(both.ours, args.batch), args.pairs
     )
-    rate = max(rate, measure.matrix_rate(args.device, measure.DTYPES[args.precision]))
+    rate = max(rate, measure.matrix_rate(args.device, args.precision))
     operations = flops.train_step(both.state, both.text, args.batch, method, both.deep_layers)
     measure.print_table(
         f"{title} step, {args.backbone}, {args.classes} classes, batch {args.batch}, {args.precision}, "
