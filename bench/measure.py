@@ -139,7 +139,7 @@ def in_turns(
     return Pairs(seconds, expected, found)
 
 
-def matrix_rate(on: torch.device | str = "cpu", precision: str = "fp32", repetitions: int = 10) -> float:
+def matrix_rate(on: torch.device | str = "cpu", precision: str = "fp32", repetitions: int = 5) -> float:
     """Operations a second of a large matrix product: the best of ``repetitions`` and, on a CPU, of MKL and oneDNN.
 
     A shared machine's rate changes: measured before and after the rest, the higher is nearer to what it can do.

@@ -145,22 +145,22 @@ def main() -> None:
     from bench import sides  # imports this project's trainers, which the processes of the released codes do without
 
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "state.pt"
+    with contextlib.ExitStack() as folders:
+        trees = [(path, folders.enter_context(work_tree(path))) for path in args.paths]
+        methods = [(tree, name) for path, tree in trees for name in methods_in(tree, path)]
+        weights = Path(folders.enter_context(tempfile.TemporaryDirectory())) / "state.pt"
         torch.save(sides.random_state(), weights)  # ViT-B/16, whose widths the released codes presume
-        for path in args.paths:
-            with work_tree(path) as tree:
-                for name in methods_in(tree, path):
-                    for classes in args.classes:
-                        settings = {
-                            "name": name,
-                            "tree": str(tree),
-                            "weights": str(weights),
-                            "classes": sides.class_names(classes),
-                            "pairs": args.pairs,
-                            "threads": args.threads,
-                        }
-                        rows.append([name, classes, RELEASED[name].batch, *compare_in_process(settings)])
+        for tree, name in methods:
+            for classes in args.classes:
+                settings = {
+                    "name": name,
+                    "tree": str(tree),
+                    "weights": str(weights),
+                    "classes": sides.class_names(classes),
+                    "pairs": args.pairs,
+                    "threads": args.threads,
+                }
+                rows.append([name, classes, RELEASED[name].batch, *compare_in_process(settings)])
     measure.print_table(
         f"released code / plain 77-token pass, ViT-B/16, float32, {args.pairs} pair(s); "
         f"{measure.machine(args.threads)}",
