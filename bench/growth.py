@@ -6,6 +6,7 @@ would not fit into memory or time by linear growth from the last two. `--redraw`
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -58,7 +59,7 @@ def main() -> None:
     )
 
 
-def measure_all(args) -> None:
+def measure_all(args: argparse.Namespace) -> None:
     """Measure every line of every column and write the JSON, anew after each point."""
     base = Point("ours", args.classes, args.batch, backbone=args.backbone, threads=args.threads, steps=args.steps)
     limit = args.memory_limit or 0.9 * measure.available_memory()
@@ -76,7 +77,7 @@ def measure_all(args) -> None:
         if axis == "classes" and args.chunk:
             lines[CHUNKED.format(args.chunk)] = replace(base, chunk_classes=args.chunk)
         for line, point in lines.items():
-            sizes = [size for size in getattr(args, f"{axis}_sizes") if not point.chunk_classes >= size]
+            sizes = [size for size in getattr(args, f"{axis}_sizes") if size > point.chunk_classes]
             for found in line_points(point, axis, sorted(sizes), limit, args.seconds_limit):
                 measured["points"].append({"axis": axis, "line": line, **found})
                 args.json.write_text(json.dumps(measured, indent=1) + "\n")

@@ -56,7 +56,10 @@ def reference_rows(base: Point, counts: list[int], limit: float) -> tuple[list[l
 
 
 def figures(found: dict) -> list:
-    return [found["failed"], None, None] if "failed" in found else [found["gib"], found["gib_before"], found["seconds"]]
+    """Peak memory, that before the step, seconds; or why there are none."""
+    if "failed" in found:
+        return [found["failed"], None, None]
+    return [f"{found['gib']:.2f}", f"{found['gib_before']:.2f}", found["seconds"]]
 
 
 if __name__ == "__main__":

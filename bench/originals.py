@@ -19,7 +19,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -57,7 +57,7 @@ class Released:
     logits: Callable[[nn.Module, dict, Tensor], Tensor]
 
 
-def text_features(model: nn.Module, state: dict, prompts: Tensor, deep=None) -> Tensor:
+def text_features(model: nn.Module, state: dict, prompts: Tensor, deep: Sequence[Tensor] | None = None) -> Tensor:
     """(C, e) of the released learner's prompts (C, 77, d_t)."""
     return plain_clip.text_features(state, prompts, model.tokenized_prompts.argmax(-1), deep)
 
