@@ -18,7 +18,7 @@ def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Tensor | No
     """Features of C padded prompts.
 
     Args:
-        state: CLIP's tensors, float32.
+        state: CLIP's tensors, all of one dtype.
         embedded: (C, 77, d_t) token embeddings, context vectors in their places.
         eot: (C,) positions of the end tokens.
         deep: (L, n, d_t); deep[i] overwrites positions 1..n before layer i + 2. Also a sequence whose entries are
@@ -28,14 +28,14 @@ def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Tensor | No
         (C, e), not normalised.
     """
     x = embedded + state["positional_embedding"]
-    mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu(1)
+    mask = torch.full((x.shape[1], x.shape[1]), float("-inf"), dtype=x.dtype, device=x.device).triu(1)
 
     def overwrite(x: Tensor, fresh: Tensor) -> Tensor:
         return torch.cat([x[:, :1], fresh.expand(len(x), -1, -1), x[:, 1 + fresh.shape[-2] :]], dim=1)
 
     x = _transformer(state, "transformer", x, mask, deep, overwrite)
     x = F.layer_norm(x, x.shape[-1:], state["ln_final.weight"], state["ln_final.bias"])
-    return x[torch.arange(len(x)), eot] @ state["text_projection"]
+    return x[torch.arange(len(x), device=x.device), eot] @ state["text_projection"]
 
 
 def image_features(state: State, images: Tensor, visual: Tensor | None = None, deep: Tensor | None = None) -> Tensor:
