@@ -68,15 +68,16 @@ class Tokens:
 def text_tokens(text: ClassText) -> Tokens:
     """Tokens of all classes, the context before the names."""
     n, shared = text.n_ctx, text.prefix_length - 1 - text.n_ctx  # words that all names begin with
-    positions: Tensor = text.position_of - n  # (S,), keys of OTHERS that an own token attends to, itself included
-    others = shared + len(text.own)
-    own_keys = shared * (shared + 1) // 2 + int(positions.sum())
+    positions: Tensor = text.position_of - n  # (R, T), keys of OTHERS that an own token attends to, itself included
+    own = text.class_of >= 0
+    others = shared + int(own.sum())
+    own_keys = shared * (shared + 1) // 2 + int(positions[own].sum())
     classes = text.n_classes
     return Tokens(
         (1, n, others),
         ((1, 0, 0), (n, n * (n + 1) // 2, 0), (others, others * n, own_keys)),
         classes,
-        (classes, classes * n, int(positions[text.eot].sum())),
+        (classes, classes * n, int(positions.flatten()[text.eot].sum())),
     )
 
 

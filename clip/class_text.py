@@ -106,7 +106,7 @@ class ClassText(nn.Module):
         buffers = {
             "prefix": torch.tensor(written[0][:p]),
             "own": own,  # (R, T)
-            "class_of": class_of.clamp(min=0),  # (R, T)
+            "class_of": class_of,  # (R, T)
             "position_of": position_of,  # (R, T)
             "visible": visible,
             "eot": torch.tensor(eot),  # (C,), index of each class's EOT in the (R * T) tokens, as the rows have them
