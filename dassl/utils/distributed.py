@@ -7,8 +7,10 @@ functions here do nothing, or return what they are given, where there is one pro
 
 import datetime
 import itertools
+import multiprocessing
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -56,9 +58,9 @@ def processes_on_machine() -> int:
 
 
 def start() -> None:
-    """Reach the other processes of a torchrun; all but rank 0 print nothing to standard output from now on."""
+    """Reach the processes that torchrun has started; all but rank 0 print nothing to standard output from now on."""
     global _store
-    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1 or _store is not None:
+    if _store is not None:
         return
     from torch.distributed.rendezvous import rendezvous
 
@@ -115,6 +117,8 @@ def stop(failed: bool) -> None:
     global _store
     if _store is None:
         return
+    if failed:
+        _end_loader_processes()
     # nccl could wait for the others here; without it, their waiting ends as torchrun ends them
     if dist.is_initialized() and not (failed and torch.cuda.is_initialized()):
         dist.destroy_process_group()
@@ -126,6 +130,16 @@ def stop(failed: bool) -> None:
     except RuntimeError:  # torchrun has ended
         pass
     _store = None
+
+
+def _end_loader_processes() -> None:
+    """They were forked with the connections to the other processes, which stay open as long as one of them lives."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises an error where one of them is killed
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join()
 
 
 # exchange
