@@ -95,6 +95,7 @@ def runs(tmp_path_factory) -> Path:
         two("cache", "TipAdapterF", *CACHE),
         two("nan", "NaNOnOne", *PIXELS, config="MuDPT"),
         two("bug", "BugOnOne", *PIXELS, config="MuDPT"),
+        two("batch", "MuDPT", *MUDPT, "DATALOADER.TRAIN_X.BATCH_SIZE", "5"),
         two("unseeded", "CoOpStyle", *PIXELS, "DATASET.NAME", "OneTestImage", config="MuDPT", seed=-1),
     ]
     (folder / "several.json").write_text(json.dumps(several))
@@ -213,31 +214,16 @@ def test_without_a_seed_processes_agree_and_may_have_nothing_to_test(runs):
     assert results(runs / "unseeded-two")["seed"] == -1
 
 
-def test_an_error_in_one_process_ends_all_and_is_shown_once(runs):
+def test_errors_of_one_process_or_of_all_end_the_run_and_are_shown_once(runs):
     codes = [json.loads((runs / f"codes.{rank}").read_text()) for rank in (0, 1)]
-    assert codes == [[0, 0, 0, 0, 2, 2, 0], [0, 0, 0, 0, 2, 1, 0]]
-    errors = [
-        line for line in (runs / "several-errors.txt").read_text().splitlines() if "rror: " in line or "trace" in line
-    ]
-    assert len(errors) == 2, errors
+    assert codes == [[0, 0, 0, 0, 2, 2, 2, 0], [0, 0, 0, 0, 2, 1, 2, 0]]
+    lines = (runs / "several-errors.txt").read_text().splitlines()
+    errors = [line for line in lines if "error" in line.lower() or "traceback" in line.lower()]
+    assert len(errors) == 3, errors
     assert "NaN or infinite in epoch 2, batch 1" in errors[0] and "a bug in one process" in errors[1]
-    assert not (runs / "bug-two").exists()  # nothing was saved
-
-
-def assert_fails_with_one_line(done, *parts) -> None:
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, done.stderr
-    for part in parts:
-        assert part in lines[0]
-    assert re.findall(r"exitcode\s*: (-?\d+)", done.stderr)[-1] == "2"  # torchrun's report, the first failure last
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(runs, tmp_path):
-    options = arguments(runs / "data", tmp_path / "run", "MuDPT", "DATALOADER.TRAIN_X.BATCH_SIZE", "5")
-    done = torchrun("train.py", *options)
-    assert_fails_with_one_line(done, "DATALOADER.TRAIN_X.BATCH_SIZE is 5", "2 processes", "--nproc_per_node")
-    assert not (tmp_path / "run").exists()
+    for part in ("error: DATALOADER.TRAIN_X.BATCH_SIZE is 5", "2 processes", "--nproc_per_node"):
+        assert part in errors[2]
+    assert not (runs / "bug-two").exists() and not (runs / "batch-two").exists()  # nothing was saved
 
 
 def test_an_image_that_one_process_cannot_read_ends_the_run(runs, tmp_path):
@@ -246,5 +232,7 @@ def test_an_image_that_one_process_cannot_read_ends_the_run(runs, tmp_path):
     image = tmp_path / "data/digits/images" / split["test"][1][0]  # of rank 1
     image.write_bytes(image.read_bytes()[:60])
     done = torchrun("train.py", "--eval-only", *arguments(tmp_path / "data", tmp_path / "run", "ZeroshotCLIP"))
-    assert_fails_with_one_line(done, str(image))
+    assert done.returncode != 0
+    assert [str(image) in line for line in done.stderr.splitlines() if line.startswith("error: ")] == [True]
+    assert set(re.findall(r"exitcode\s*: (-?\d+)", done.stderr)) <= {"2", "-15"}  # -15: torchrun was faster
     assert not (tmp_path / "run").exists()

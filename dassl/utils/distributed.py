@@ -80,6 +80,9 @@ def connect(use_cuda: bool) -> None:
     """
     if _store is None or dist.is_initialized():
         return
+    # Its functions keep the group that there is when it is first imported, and would keep its connections open.
+    import torch.distributed.nn.functional
+
     gpus = torch.cuda.device_count() if use_cuda else 0
     if gpus:
         count, own = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
