@@ -182,7 +182,7 @@ class _EveryNth(Sampler):
         return itertools.islice(self.sampler, rank(), None, world_size())
 
 
-def share_of_images(loader):
+def share_of_images(loader: DataLoader) -> DataLoader:
     """A loader of those images of ``loader`` that this process tests: every n-th of n processes, none twice.
 
     Returns ``loader`` itself where there is one process, or where it is not a loader that `build_data_loader` makes
