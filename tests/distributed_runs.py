@@ -55,8 +55,6 @@ class CoOpStyle(TrainerX):
 
     def build_model(self):
         self.model = torch.nn.Linear(3 * 32 * 32, self.num_classes).to(self.device)
-        if torch.cuda.device_count() > 1:
-            self.model = torch.nn.DataParallel(self.model)
         self.optim = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
         self.sched = torch.optim.lr_scheduler.ConstantLR(self.optim)
         self.register_model("classifier", self.model, self.optim, self.sched)

@@ -24,16 +24,7 @@ MUDPT = [*EVERY_STEP, "DATASET.NUM_SHOTS", "2"]
 MUDPT_BEST = [*MUDPT, "TEST.FINAL_MODEL", "best_val", "TEST.COMPUTE_CMAT", "True", "TEST.PER_CLASS_RESULT", "True"]
 PROGRAD = [*EVERY_STEP, "DATASET.NUM_SHOTS", "2"]
 PIXELS = [*EVERY_STEP, "DATASET.NUM_SHOTS", "2", *WORKERS, "DATALOADER.TRAIN_X.BATCH_SIZE", "6"]
-CACHE = [
-    "DATASET.NUM_SHOTS",
-    "2",
-    "OPTIM.MAX_EPOCH",
-    "2",
-    "TRAIN.PRINT_FREQ",
-    "1",
-    "TRAINER.TIP_ADAPTER.AUGMENT_EPOCH",
-    "2",
-]
+CACHE = [*EVERY_STEP[:2], "OPTIM.MAX_EPOCH", "2", "DATASET.NUM_SHOTS", "2", "TRAINER.TIP_ADAPTER.AUGMENT_EPOCH", "2"]
 
 
 def arguments(data, output, trainer, *more, config="", seed=1) -> list[str]:
@@ -41,6 +32,7 @@ def arguments(data, output, trainer, *more, config="", seed=1) -> list[str]:
         *["--root", str(data), "--seed", str(seed), "--trainer", trainer, "--output-dir", str(output)],
         *["--dataset-config-file", str(ROOT / "configs/datasets/digits.yaml")],
         *["--config-file", str(ROOT / f"configs/trainers/{config or trainer}/tiny.yaml"), *more],
+        *["USE_CUDA", "False"],
     ]
 
 
