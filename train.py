@@ -4,6 +4,8 @@ A run writes into its output folder log.txt, the checkpoints, few_shot.json (the
 results.json: what was run, how well, at what cost.
 
 Mistakes of the user end in one line `error: ...` and exit code 2 (MUDPT_DEBUG=1 shows the traceback instead).
+
+Started by torchrun, several processes are one run, see `dassl.utils.distributed`: rank 0 alone prints and writes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -33,6 +35,15 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+    def _print_message(self, message, file=None):
+        if os.environ.get("RANK", "0") == "0" or not several_processes():  # they all have the same command line
+            super()._print_message(message, file)
+
+
+def several_processes() -> bool:
+    """Whether torchrun has started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ["WORLD_SIZE"] != "1"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -216,9 +227,14 @@ def logged_to(directory: str) -> Iterator[None]:
     """Copy standard output into log.txt of `directory`.
 
     Where the first run in a folder fails before it has saved anything, the log and the folders made for it are removed.
+    Of several processes rank 0 alone does all this.
     """
     from dassl.utils import setup_logger
+    from dassl.utils.distributed import is_main
 
+    if not is_main():
+        yield
+        return
     folder = Path(directory)
     had_log = (folder / "log.txt").exists()
     before = set(folder.rglob("*"))
@@ -311,6 +327,8 @@ def describe_run(trainer, cfg) -> dict:
     import torch
     import torchvision
 
+    from dassl.utils.distributed import world_size
+
     data_manager = getattr(trainer, "dm", None)
     dataset = getattr(data_manager, "dataset", None)
     models = [model for model in trainer._models.values() if model is not None]
@@ -331,6 +349,7 @@ def describe_run(trainer, cfg) -> dict:
         "learned_parameters": sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         "checkpoint_bytes": checkpoint_bytes(trainer, cfg.OUTPUT_DIR),
         "peak_memory_mb": round(trainer.peak_memory / 2**20, 1),
+        "processes": world_size(),
         "environment": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -365,6 +384,29 @@ def check_trains(cfg, eval_only: bool) -> None:
         )
 
 
+def check_batch_size(cfg, processes: int) -> None:
+    """UserError where training batches cannot be shared evenly."""
+    batch_size = cfg.DATALOADER.TRAIN_X.BATCH_SIZE
+    if batch_size % processes:
+        raise UserError(
+            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, of all {processes} processes together: choose a multiple "
+            f"of {processes}, or another --nproc_per_node"
+        )
+
+
+def set_seed(cfg) -> None:
+    """Seed the generators from SEED; where it is negative leave them as they are, but equal in all processes."""
+    import secrets
+
+    from dassl.utils import set_random_seed
+    from dassl.utils.distributed import gather, world_size
+
+    if cfg.SEED >= 0:
+        set_random_seed(cfg.SEED)
+    elif world_size() > 1:
+        set_random_seed(gather(secrets.randbits(32))[0])
+
+
 def write_few_shot(trainer, cfg) -> dict | None:
     """Write few_shot.json, the images that the run was trained and validated on, in the layout of a split file.
 
@@ -395,16 +437,23 @@ def sampling_error(metrics: dict) -> float | None:
 def main(args: argparse.Namespace) -> None:
     """Run what `args` (see `parse_args`) ask for."""
     started = time.perf_counter()
+    if several_processes():
+        from dassl.utils import distributed
+
+        distributed.start()
     cfg = setup_cfg(args)
     check_trains(cfg, eval_only=args.eval_only or args.no_train)
 
     import torch
 
     from dassl.engine import build_trainer
-    from dassl.utils import collect_env_info, set_random_seed, write_json
+    from dassl.utils import collect_env_info, write_json
+    from dassl.utils.distributed import connect, is_main, world_size
 
-    if cfg.SEED >= 0:
-        set_random_seed(cfg.SEED)
+    connect(cfg.USE_CUDA)
+    if not args.eval_only and not args.no_train:
+        check_batch_size(cfg, world_size())
+    set_seed(cfg)
 
     with logged_to(cfg.OUTPUT_DIR), missing_keys_named(cfg):
         if torch.cuda.is_available() and cfg.USE_CUDA:
@@ -415,6 +464,8 @@ def main(args: argparse.Namespace) -> None:
             print_args(args, cfg)
             print("Collecting env info ...")
             print(f"** System info **\n{collect_env_info()}\n")
+            if world_size() > 1:
+                print(f"{world_size()} processes share every batch and the test images")
             trainer = build_trainer(cfg)
             epoch = load_trained(trainer, args.model_dir, args.load_epoch) if args.eval_only else None
         tests = timed_tests(trainer)
@@ -428,6 +479,8 @@ def main(args: argparse.Namespace) -> None:
             trainer.train()
             train_seconds = time.perf_counter() - train_started
 
+        if not is_main():
+            return
         test_seconds, accuracy = tests[-1] if tests else (0.0, None)
         if train_seconds is not None:  # TrainerX counts the epochs alone, and those before a run was resumed
             train_seconds = getattr(trainer, "train_seconds", 0) or train_seconds - test_seconds
@@ -464,16 +517,37 @@ def user_message(error: Exception) -> str | None:
 def run(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     args = parse_args(argv)
+    if not several_processes():
+        return run_process(args)
+
+    from dassl.utils import distributed
+
+    failed = True
+    try:
+        code = run_process(args, distributed.first_to_fail)
+        failed = code != 0
+        return code
+    finally:
+        distributed.stop(failed)
+
+
+def run_process(args: argparse.Namespace, is_shown: Callable[[], bool] = lambda: True) -> int:
+    """Run what `args` ask for; returns the exit code.
+
+    Args:
+        is_shown: called where the run fails: whether this process shows the error.
+    """
     try:
         main(args)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        if is_shown():
+            print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     except Exception as error:
-        message = user_message(error)
-        if message is None or os.environ.get("MUDPT_DEBUG") == "1":
+        message, shown = user_message(error), is_shown()
+        if os.environ.get("MUDPT_DEBUG") == "1" or (shown and message is None):
             raise
-        return print_error(message)
+        return print_error(message) if shown else 2
     return 0
 
 

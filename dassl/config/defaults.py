@@ -83,7 +83,7 @@ def _dataset() -> dict:
 
 def _dataloader() -> dict:
     return {
-        "NUM_WORKERS": 4,  # processes; never more than there are cores
+        "NUM_WORKERS": 4,  # processes that load; never more than there are cores; under torchrun of all its processes
         "CACHE_MB": 1024,  # MiB for decoded images of each training split, kept from epoch to epoch
         "EXACT_DECODING": False,  # decode large JPEGs in full, not at 1/2, 1/4 or 1/8 where that has pixels to spare
         "K_TRANSFORMS": 1,  # "img" becomes a list of this many augmented views, in training

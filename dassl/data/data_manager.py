@@ -6,10 +6,11 @@ import os
 import torch
 from PIL import Image
 from tabulate import tabulate
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dassl.config import get_cfg_default
 from dassl.utils import UserError, read_image
+from dassl.utils.distributed import processes_on_machine, share, world_size
 
 from .datasets import build_dataset
 from .epoch_loader import EpochLoader
@@ -48,6 +49,10 @@ def build_data_loader(
     whatever the number of workers from one up. Without workers images are drawn from the global generators directly,
     and come out different. Workers for training stay from epoch to epoch, see EpochLoader.
 
+    Of several processes each gets its share of every training batch, and loads only these images. Without workers it
+    has to load the whole batch, as an image's random numbers follow those of the images before. A loader that is not
+    for training gives all images to every process.
+
     Args:
         sampler_type: name of a sampler in ``dassl.data.samplers``.
         data_source: list of Datum.
@@ -73,16 +78,22 @@ def build_data_loader(
     }
     workers = min(cfg.DATALOADER.NUM_WORKERS, available_cores())  # more would only wait for each other
     if not workers:
-        return DataLoader(dataset, **options)
+        shared = is_train and world_size() > 1
+        return DataLoader(dataset, collate_fn=_collate_share if shared else None, **options)
     views = (cfg.DATALOADER.K_TRANSFORMS if is_train else 1) * (len(tfm) if isinstance(tfm, (list, tuple)) else 1)
     return EpochLoader(
         dataset,
         tensors=views + bool(cfg.DATALOADER.RETURN_IMG0),
         tensor_bytes=batch_size * 3 * math.prod(cfg.INPUT.SIZE) * torch.get_default_dtype().itemsize,
-        num_workers=workers,
+        shared=is_train,
+        num_workers=max(1, workers // processes_on_machine()),
         persistent_workers=is_train,
         **options,
     )
+
+
+def _collate_share(items: list):
+    return default_collate(items[share(len(items))])
 
 
 class DataManager:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import operator
 import os
 import random
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate, get_worker_info
+
+from dassl.utils.distributed import rank, share, world_size
 
 from .shared_collate import SharedCollate
 
@@ -48,10 +51,14 @@ class SeededBatchSampler(Sampler):
 
     A number from torch's global generator, drawn as an epoch begins, and the position of an item in the epoch decide on
     the item's augmentation; so neither the number of workers nor what they did before makes a difference.
+
+    Args:
+        shared: of several processes, each takes its share of every batch, with the numbers that the items have in one.
     """
 
-    def __init__(self, batches: BatchSampler):
+    def __init__(self, batches: BatchSampler, shared: bool = False):
         self.batches = batches
+        self.shared = shared
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -60,7 +67,8 @@ class SeededBatchSampler(Sampler):
         epoch_seed = int(torch.empty((), dtype=torch.int64).random_())
         position = 0
         for batch in self.batches:
-            yield _SeededBatch(batch, epoch_seed, position)
+            own = share(len(batch)) if self.shared else slice(0, len(batch))
+            yield _SeededBatch(batch[own], epoch_seed, position + own.start)
             position += len(batch)
 
 
@@ -103,10 +111,11 @@ class EpochLoader(DataLoader):
     Args:
         tensors, tensor_bytes: how many tensors of images a batch has, and their size. Where these are too small,
             batches take torch's slower way from the workers.
+        shared: of several processes, each takes its share of every batch.
         options: of DataLoader.
     """
 
-    def __init__(self, dataset: Dataset, tensors: int, tensor_bytes: int, **options):
+    def __init__(self, dataset: Dataset, tensors: int, tensor_bytes: int, shared: bool = False, **options):
         self._forks = sys.platform == "linux"
         super().__init__(
             dataset,
@@ -116,7 +125,7 @@ class EpochLoader(DataLoader):
             **options,
         )
         # Given to DataLoader as batch_sampler it would hide batch_size and sampler, which trainers of others read.
-        self.__dict__["batch_sampler"] = SeededBatchSampler(self.batch_sampler)
+        self.__dict__["batch_sampler"] = SeededBatchSampler(self.batch_sampler, shared)
         self.tensors = tensors
         self.tensor_bytes = tensor_bytes
         self._dataset_parts: list = []
@@ -158,6 +167,33 @@ class EpochLoader(DataLoader):
             raise
         finally:
             self.collate_fn = usual
+
+
+class _EveryNth(Sampler):
+    """Of the indices of another sampler those that this process tests, where there are several."""
+
+    def __init__(self, sampler: Sampler):
+        self.sampler = sampler
+
+    def __len__(self) -> int:
+        return len(range(rank(), len(self.sampler), world_size()))
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.islice(self.sampler, rank(), None, world_size())
+
+
+def share_of_images(loader: DataLoader) -> DataLoader:
+    """A loader of those images of ``loader`` that this process tests: every n-th of n processes, none twice.
+
+    Returns ``loader`` itself where there is one process, or where it is not a loader that `build_data_loader` makes
+    for a test.
+    """
+    if world_size() == 1 or type(loader) not in (DataLoader, EpochLoader) or not loader.batch_size or loader.drop_last:
+        return loader
+    batches = BatchSampler(_EveryNth(loader.sampler), loader.batch_size, drop_last=False)
+    part = copy.copy(loader)
+    part.__dict__["batch_sampler"] = SeededBatchSampler(batches) if isinstance(loader, EpochLoader) else batches
+    return part
 
 
 def _follow_the_main_process(worker: int) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dassl.data import DataManager
+from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
 from dassl.utils import (
     AverageMeter,
@@ -23,6 +24,7 @@ from dassl.utils import (
     progress_bar,
     set_random_seed,
 )
+from dassl.utils.distributed import average_summary, barrier, broadcast, is_main, own_random_numbers
 
 from .trainer_base import TrainerBase
 
@@ -68,6 +70,9 @@ class SimpleTrainer(TrainerBase):
         self.cfg = cfg
         self.build_data_loader()
         self.build_model()
+        for model in self._models.values():
+            if model is not None:
+                broadcast(model)
         self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
         self.best_result = -math.inf
         self.test_results: dict[str, float] = {}
@@ -149,6 +154,7 @@ class SimpleTrainer(TrainerBase):
                 f"{self.cfg.RESUME or self.output_dir} holds a run of {self.start_epoch} epochs, more than "
                 f"OPTIM.MAX_EPOCH {self.max_epoch}; choose another OUTPUT_DIR"
             )
+        barrier()  # rank 0 must not write what the others would take for a run to resume
         self.init_writer(osp.join(self.output_dir, "tensorboard"))
         self.time_start = time.time()
 
@@ -176,7 +182,7 @@ class SimpleTrainer(TrainerBase):
         # no word about a file that the next epoch replaces
         with contextlib.nullcontext() if kept else contextlib.redirect_stdout(io.StringIO()):
             self.save_model(self.epoch, self.output_dir)
-        if self._temporary_checkpoint is not None:
+        if self._temporary_checkpoint is not None and is_main():
             for name in self.get_model_names():
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(osp.join(self.output_dir, name, f"model.pth.tar-{self._temporary_checkpoint}"))
@@ -192,6 +198,7 @@ class SimpleTrainer(TrainerBase):
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
                 print("Deploy the model with the best val performance")
+                barrier()  # rank 0 may still be writing it
                 self.load_model(self.output_dir)
             else:
                 print("Deploy the last-epoch model")
@@ -202,6 +209,8 @@ class SimpleTrainer(TrainerBase):
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
         """Evaluate on the test split, or on "val" where there is one; TEST.SPLIT is the default.
+
+        Of several processes each tests a share of the images, if the evaluator can gather the predictions of all.
 
         Returns:
             float: the evaluator's first metric, the accuracy. ``test_results`` has them all.
@@ -216,9 +225,12 @@ class SimpleTrainer(TrainerBase):
             split, loader = "test", self.test_loader
 
         print(f"Evaluate on the *{split}* set")
-        for batch in progress_bar(loader, desc=split, unit="batch"):
+        part = share_of_images(loader) if "gather" in vars(type(self.evaluator)) else loader
+        for batch in progress_bar(part, desc=split, unit="batch"):
             images, label = self.parse_batch_test(batch)
             self.evaluator.process(self.model_inference(images), label)
+        if part is not loader:
+            self.evaluator.gather()
         self.test_results = dict(self.evaluator.evaluate())
         self.test_seconds = time.time() - start
         for metric, value in self.test_results.items():
@@ -251,10 +263,10 @@ class TrainerX(SimpleTrainer):
         self._bar.n = max(self._bar.n, self.epoch * self.num_batches)  # a resumed run begins further on
 
         start = end = time.time()
-        for batch_idx, batch in enumerate(self.train_loader_x):
+        for batch_idx, batch in enumerate(own_random_numbers(self.train_loader_x)):
             self.batch_idx = batch_idx
             data_time.update(time.time() - end)
-            summary = self.forward_backward(batch)
+            summary = average_summary(self.forward_backward(batch))
             batch_time.update(time.time() - end)
             losses.update(summary)
             self._check_finite(summary)
@@ -275,7 +287,7 @@ class TrainerX(SimpleTrainer):
     def _check_finite(self, summary: dict | None) -> None:
         """Stop at a loss that is not finite in trainers that do not go through model_backward, too."""
         for name, value in (summary or {}).items():
-            if name.startswith("loss"):
+            if name.startswith("loss") and not math.isfinite(value):
                 self.detect_anomaly(torch.as_tensor(value))
 
     def _progress_line(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:

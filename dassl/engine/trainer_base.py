@@ -16,6 +16,7 @@ from dassl.utils import (
     save_checkpoint,
     tolist_if_not,
 )
+from dassl.utils.distributed import average, average_gradients, is_main
 
 
 class TrainerBase:
@@ -37,6 +38,8 @@ class TrainerBase:
     def register_model(self, name: str = "model", model=None, optim=None, sched=None) -> None:
         """Register a model with its optimizer and scheduler, if it has any.
 
+        Of several processes each averages the gradients of its parameters over all.
+
         Args:
             name: also the folder of its checkpoints.
         """
@@ -44,6 +47,8 @@ class TrainerBase:
         self._models[name] = model
         self._optims[name] = optim
         self._scheds[name] = sched
+        if model is not None:
+            average_gradients(model)
 
     def get_model_names(self, names: str | list[str] | None = None) -> list[str]:
         """Return ``names`` as a list, or all registered names."""
@@ -140,8 +145,8 @@ class TrainerBase:
                 self._scheds[name].step()
 
     def detect_anomaly(self, loss: Tensor) -> None:
-        """Raise NonFiniteLossError if the loss is NaN or infinite."""
-        if not torch.isfinite(loss).all():
+        """Raise NonFiniteLossError if the loss is NaN or infinite, in any process."""
+        if not torch.isfinite(average(loss.detach())).all():
             raise NonFiniteLossError(
                 f"the loss is NaN or infinite in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; "
                 "lower OPTIM.LR, or set the trainer's PREC to fp32"
@@ -183,6 +188,7 @@ class TrainerBase:
         names = [name for name in self.get_model_names(names) if self._optims[name] is not None]
         parameters = [p for name in names for p in self._models[name].parameters() if p.requires_grad]
         of_b = torch.autograd.grad(scaler.scale(loss_b), parameters, retain_graph=True, allow_unused=True)
+        of_b = [b if b is None else average(b) for b in of_b]  # the gradients of a are averaged as usual
         self.model_zero_grad(names)
         scaler.scale(loss_a).backward()
         for parameter, b in zip(parameters, of_b, strict=True):
@@ -199,7 +205,7 @@ class TrainerBase:
 
     def init_writer(self, log_dir: str) -> None:
         """Begin to write curves to ``log_dir``, if tensorboard is installed."""
-        if self._writer is not None:
+        if self._writer is not None or not is_main():
             return
         try:
             from torch.utils.tensorboard import SummaryWriter

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dassl.utils import atomic_write
+from dassl.utils.distributed import gather, is_main
 
 from .build import EVALUATOR_REGISTRY
 
@@ -50,6 +51,17 @@ class Classification(EvaluatorBase):
         self._y_true.append(gt)
         self._y_pred.append(mo.argmax(1))  # stays on its device: no wait for the GPU at every batch
 
+    def gather(self) -> None:
+        """Add what the evaluators of the other processes were given: afterwards all have all.
+
+        A trainer that tests a share of the images in each process calls it before ``evaluate``. As it knows nothing of
+        what a subclass keeps besides, a subclass is given all images in every process unless it defines its own.
+        """
+        none = torch.empty(0, dtype=torch.long)
+        own = tuple(torch.cat([none, *(part.cpu() for part in parts)]) for parts in (self._y_true, self._y_pred))
+        y_true, y_pred = zip(*gather(own), strict=True)
+        self._y_true, self._y_pred = list(y_true), list(y_pred)
+
     def evaluate(self) -> OrderedDict:
         """Print and return accuracy, error_rate and macro_f1 in percent, and the counts correct and total."""
         y_true = torch.cat(self._y_true).cpu().numpy()
@@ -77,7 +89,7 @@ class Classification(EvaluatorBase):
 
         if self.cfg.TEST.PER_CLASS_RESULT:
             results["perclass_accuracy"] = self._print_classes(labels, of_class, correct_of_class)
-        if self.cfg.TEST.COMPUTE_CMAT:
+        if self.cfg.TEST.COMPUTE_CMAT and is_main():
             self._save_confusion_matrix(y_true, y_pred)
         results["correct"], results["total"] = correct, total
         return results

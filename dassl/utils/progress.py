@@ -4,9 +4,11 @@ import sys
 
 from tqdm import tqdm
 
+from .distributed import is_main
+
 
 def bars_are_shown() -> bool:
-    return sys.__stderr__ is not None and sys.__stderr__.isatty()
+    return is_main() and sys.__stderr__ is not None and sys.__stderr__.isatty()
 
 
 def progress_bar(iterable=None, **options) -> tqdm:

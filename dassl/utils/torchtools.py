@@ -13,6 +13,7 @@ import torch
 import torch.nn as nn
 
 from .atomic import atomic_write
+from .distributed import is_main
 from .errors import UserError
 
 _BEST = "model-best.pth.tar"
@@ -46,7 +47,7 @@ _FOREIGN = [
 def save_checkpoint(
     state: dict, save_dir: str, is_best: bool = False, remove_module_from_keys: bool = True, model_name: str = ""
 ) -> None:
-    """Write ``state`` to ``save_dir`` and name it in the file ``checkpoint`` there.
+    """Write ``state`` to ``save_dir`` and name it in the file ``checkpoint`` there. Of several processes one does.
 
     Args:
         state: at least ``state_dict`` and ``epoch``; of tensors, numbers, strings and containers of them.
@@ -54,6 +55,8 @@ def save_checkpoint(
         remove_module_from_keys: take DataParallel's "module." off the names.
         model_name: file name; default model.pth.tar-<epoch>.
     """
+    if not is_main():
+        return
     if remove_module_from_keys:
         state["state_dict"] = {key.removeprefix("module."): value for key, value in state["state_dict"].items()}
     path = osp.join(save_dir, model_name or f"model.pth.tar-{state['epoch']}")

@@ -1,4 +1,5 @@
 from dassl.utils import Registry
+from dassl.utils.distributed import main_first
 
 DATASET_REGISTRY = Registry("DATASET")
 
@@ -8,4 +9,5 @@ def build_dataset(cfg):
     dataset = DATASET_REGISTRY.get(cfg.DATASET.NAME)
     if cfg.VERBOSE:
         print(f"Loading dataset: {cfg.DATASET.NAME}")
-    return dataset(cfg)
+    with main_first():  # it may write its images, or a split file
+        return dataset(cfg)
