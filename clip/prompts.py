@@ -56,6 +56,11 @@ class Prompts:
         """Whether the text encoder's features differ from frozen CLIP's."""
         return self.text is not None or self.text_deep is not None or bool(self.text_layers)
 
+    @property
+    def changes_images(self) -> bool:
+        """Whether the image encoder's features differ from frozen CLIP's."""
+        return self.visual is not None or self.visual_deep is not None or bool(self.visual_layers)
+
 
 def at_layer(entries: Sequence | Tensor | None, i: int, default=None):
     """``entries[i]``, or ``default`` where there is no such entry."""

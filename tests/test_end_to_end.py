@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 import train
+from clip.model import VisionTransformer
 from clip.weights import TINY
 from dassl.engine import TrainerX
 from datasets import splits
+from trainers import prompt_trainer
 
 METHODS = [
     *("CoOp", "CoCoOp", "MuDPT", "VPT", "IVLP", "MaPLe", "KgCoOp", "ProGrad", "PromptSRC", "TCP"),
@@ -300,3 +302,28 @@ def test_cross_domain_scripts_train_on_shapes_and_test_on_sketches(method, root,
         assert done.returncode == 0, done.stdout + done.stderr
     found = list(Path(tmp_path).glob("evaluation/*/tiny_1shots/shapes_sketch/seed1/results.json"))
     assert len(found) == 1 and json.loads(found[0].read_text())["num_classes"] == 24
+
+
+@pytest.mark.parametrize(("trainer", "images_are_kept"), [("CoOp", True), ("CoCoOp", True), ("VPT", False)])
+def test_without_augmentation_an_untouched_image_encoder_encodes_each_training_image_once(
+    trainer, images_are_kept, run, tmp_path, monkeypatch
+):
+    encoded = []
+    encode = VisionTransformer.forward
+    monkeypatch.setattr(
+        VisionTransformer, "forward", lambda self, x, prompts=None: encoded.append(len(x)) or encode(self, x, prompts)
+    )
+    options = [*QUICK, "INPUT.TRANSFORMS", '["normalize"]', "TEST.NO_TEST", "True"]
+    code, out, error = run(trainer, tmp_path / "kept", *options)
+    assert code == 0, error
+    images = results(tmp_path / "kept")["num_images"]["train"]
+    assert sum(encoded) <= images if images_are_kept else sum(encoded) > images
+    assert ("encoded once" in out) == images_are_kept
+
+    monkeypatch.setattr(prompt_trainer, "MOST_CACHED_BYTES", 0)
+    code, out, error = run(trainer, tmp_path / "not_kept", *options)
+    assert code == 0 and "encoded once" not in out, error
+    kept, not_kept = learned(tmp_path / "kept"), learned(tmp_path / "not_kept")
+    assert kept.keys() == not_kept.keys()
+    for name, tensor in kept.items():
+        torch.testing.assert_close(tensor, not_kept[name], rtol=1e-3, atol=1e-5)

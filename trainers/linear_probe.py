@@ -13,17 +13,19 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.closed_set import ClosedSetTrainer, rows_of
 from user_error import UserError
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 GRID = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 STEPS = 8  # bisections after the grid
@@ -55,6 +57,9 @@ def best_c(accuracy: Callable[[float], float]) -> float:
 
 def fit(features: np.ndarray, labels: np.ndarray, c: float) -> LogisticRegression:
     """Logistic regression of features (N, e), float64, and labels (N,) with every class in them."""
+    from sklearn.exceptions import ConvergenceWarning  # slow to import, and only needed here
+    from sklearn.linear_model import LogisticRegression
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the largest C rarely converge and rarely win
         return LogisticRegression(C=c, solver="lbfgs", max_iter=MAX_ITER).fit(features, labels)

@@ -17,6 +17,9 @@ from clip.prompts import Prompts
 from trainers.clip_trainer import CLIPTrainer
 from user_error import UserError
 
+FIXED_TRANSFORMS = {"center_crop", "normalize", "instance_norm"}  # those that give an image the same pixels each time
+MOST_CACHED_BYTES = 2**30  # of the training images' features
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -51,8 +54,14 @@ class PromptedCLIP(nn.Module):
         """(B, 3, H, W) -> (B, C) logits."""
         return self.outputs(images).logits
 
+    @property
+    def prompts_images(self) -> bool:
+        """Whether the image encoder's features differ from frozen CLIP's."""
+        conditioned = getattr(self.prompt_learner, "conditioned_on_image", False)
+        return not conditioned and self.prompt_learner().changes_images
+
     def outputs(self, images: Tensor) -> Outputs:
-        """Features and logits of images (B, 3, H, W)."""
+        """Features and logits of images (B, 3, H, W), or of frozen CLIP's features (B, e) of them."""
         if getattr(self.prompt_learner, "conditioned_on_image", False):
             image_features = self.encode_image(images)
             text_features = self.encode_text(self.prompt_learner(image_features))
@@ -68,7 +77,12 @@ class PromptedCLIP(nn.Module):
         return Outputs(image_features, text_features, logits)
 
     def encode_image(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
-        """(B, 3, H, W) -> normalised (B, e), float32; without prompts frozen CLIP's own features."""
+        """(B, 3, H, W) -> normalised (B, e), float32; without prompts frozen CLIP's own features.
+
+        Such features of its own are given back as they are.
+        """
+        if images.dim() == 2:
+            return images
         return F.normalize(self.clip.encode_image(images, prompts).float(), dim=-1)
 
     def encode_text(self, prompts: Prompts) -> Tensor:
@@ -93,7 +107,12 @@ class PromptedCLIP(nn.Module):
 
 
 class PromptTrainer(CLIPTrainer):
-    """Base of all prompt-tuning trainers; a method gives the member below, and those of `CLIPTrainer`."""
+    """Base of all prompt-tuning trainers; a method gives the member below, and those of `CLIPTrainer`.
+
+    Where the method leaves the image encoder alone and images are not augmented, each is encoded once in a run.
+    """
+
+    _image_features: dict[int, Tensor] | None = None  # (e,) of each training image, by its index
 
     def build_prompt_learner(self, cfg, class_names: list[str], clip_model: CLIP) -> nn.Module:
         """The method's learner for these classes; ``clip_model`` is on the run's device in float32."""
@@ -105,3 +124,23 @@ class PromptTrainer(CLIPTrainer):
         if chunk_classes < 0:
             raise UserError(f"TRAIN.CHUNK_CLASSES is {chunk_classes}: give a number of classes, or 0 for all at once")
         return PromptedCLIP(clip_model, learner, chunk_classes), learner
+
+    def before_train(self) -> None:
+        super().before_train()
+        transforms = set() if self.cfg.INPUT.NO_TRANSFORM else set(self.cfg.INPUT.TRANSFORMS)
+        size = len(self.dm.dataset.train_x) * 4 * self.clip_model.text_projection.shape[1]
+        if transforms <= FIXED_TRANSFORMS and size <= MOST_CACHED_BYTES and not self.model.prompts_images:
+            print("No augmentation: the training images are encoded once")
+            self._image_features = {}
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W), or their features (B, e) where these are kept, and labels (B,)."""
+        if self._image_features is None:
+            return super().parse_batch_train(batch)
+        indices = batch["index"].tolist()
+        new = [row for row, index in enumerate(indices) if index not in self._image_features]
+        if new:
+            with torch.no_grad(), self.computing():
+                features = self.model.encode_image(batch["img"][new].to(self.device))
+            self._image_features.update(zip((indices[row] for row in new), features, strict=True))
+        return torch.stack([self._image_features[index] for index in indices]), batch["label"].to(self.device)
