@@ -144,17 +144,16 @@ class CLIPTrainer(TrainerX):
         images, labels = self.parse_batch_train(batch)
         with self.computing():
             loss, logits = self.loss(images, labels)
-        self.detect_anomaly(loss)
         self.model_zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optim)
         self.scaler.update()
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
-        return {"loss": loss.item(), "acc": compute_accuracy(logits, labels)[0].item()}
+        return {"loss": loss.detach(), "acc": compute_accuracy(logits, labels)[0]}
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
-        return batch["img"].to(self.device), batch["label"].to(self.device)
+        return tuple(batch[key].to(self.device, non_blocking=True) for key in ("img", "label"))
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load the learned tensors from a run's folder, also one written by the method's released code.

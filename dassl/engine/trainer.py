@@ -263,26 +263,40 @@ class TrainerX(SimpleTrainer):
         self._bar.n = max(self._bar.n, self.epoch * self.num_batches)  # a resumed run begins further on
 
         start = end = time.time()
+        unread = []  # of each step its number, the learning rate and what it reports
         for batch_idx, batch in enumerate(own_random_numbers(self.train_loader_x)):
             self.batch_idx = batch_idx
             data_time.update(time.time() - end)
-            summary = average_summary(self.forward_backward(batch))
-            batch_time.update(time.time() - end)
-            losses.update(summary)
-            self._check_finite(summary)
-
+            summary = self.forward_backward(batch)
+            unread.append((batch_idx, self.get_current_lr(), summary))
             print_freq = self.cfg.TRAIN.PRINT_FREQ
-            if self.num_batches < print_freq or (print_freq > 0 and (self.batch_idx + 1) % print_freq == 0):
+            is_printed = self.num_batches < print_freq or (print_freq > 0 and (self.batch_idx + 1) % print_freq == 0)
+            if is_printed or self.reads_every_step or batch_idx + 1 == self.num_batches:
+                self._read(unread, losses)
+                unread.clear()
+            batch_time.update(time.time() - end)
+            if is_printed:
                 print(self._progress_line(losses, batch_time, data_time))
             self._bar.set_postfix_str(str(losses), refresh=False)
             self._bar.update()
+            end = time.time()
+        self.train_seconds += time.time() - start
 
+    @property
+    def reads_every_step(self) -> bool:
+        """Whether what a step reports is read at once. That waits for a GPU, which could go on, so there it is not."""
+        return self.device.type == "cpu"
+
+    def _read(self, steps: list[tuple[int, float, dict | None]], losses: MetricMeter) -> None:
+        """Add what steps report to ``losses`` and the curves; stop at a loss that is not finite."""
+        for self.batch_idx, learning_rate, summary in steps:
+            summary = average_summary(summary)
+            losses.update(summary)
+            self._check_finite(summary)
             step = self.epoch * self.num_batches + self.batch_idx
             for name, meter in losses.meters.items():
                 self.write_scalar(f"train/{name}", meter.avg, step)
-            self.write_scalar("train/lr", self.get_current_lr(), step)
-            end = time.time()
-        self.train_seconds += time.time() - start
+            self.write_scalar("train/lr", learning_rate, step)
 
     def _check_finite(self, summary: dict | None) -> None:
         """Stop at a loss that is not finite in trainers that do not go through model_backward, too."""

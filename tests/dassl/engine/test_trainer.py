@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import sys
 
 import pytest
@@ -303,20 +304,46 @@ def test_load_model_from_another_method_is_an_error(build, tmp_path):
         trainer.load_model(str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("reads_every_step", [True, False])
 @pytest.mark.parametrize("through_model_backward", [True, False])
-def test_loss_that_is_not_finite_stops_the_run(build, linear, through_model_backward):
+def test_loss_that_is_not_finite_stops_the_run(build, linear, through_model_backward, reads_every_step):
     class Diverging(linear):
+        reads_every_step = None
+
         def forward_backward(self, batch):
             bad = self.epoch == 1 and self.batch_idx == 2
             loss = torch.tensor(float("nan") if bad else 1.0, requires_grad=True)
             if through_model_backward:
                 self.model_backward_and_update(loss)
-            return {"loss": loss.item()}
+            return {"loss": loss.detach()}
 
+    Diverging.reads_every_step = reads_every_step
     trainer = build(Diverging)
     with pytest.raises(NonFiniteLossError, match="epoch 2, batch 3") as caught:
         trainer.train()
+    assert sorted(os.listdir(os.path.join(trainer.output_dir, "learner"))) == ["checkpoint", "model.pth.tar-1"]
     assert isinstance(caught.value, UserError) and isinstance(caught.value, FloatingPointError)
+
+
+def test_what_steps_report_is_read_where_it_is_printed_or_the_epoch_ends(build, linear, capsys):
+    class Reporting(linear):
+        reads_every_step = True
+
+    def lines_and_points(reads_every_step):
+        Reporting.reads_every_step = reads_every_step
+        torch.manual_seed(0)
+        trainer, points = build(Reporting), []
+        shutil.rmtree(trainer.output_dir, ignore_errors=True)
+        trainer.write_scalar = lambda *point: points.append(point)
+        trainer.cfg.defrost()
+        trainer.cfg.TRAIN.PRINT_FREQ = 2
+        capsys.readouterr()
+        trainer.train()
+        printed = [line for line in capsys.readouterr().out.splitlines() if " loss " in line]
+        return [line.split(" loss ")[1].split(" eta ")[0] for line in printed], points
+
+    at_once, later = lines_and_points(True), lines_and_points(False)
+    assert later == at_once and len(at_once[0]) == 6 and len(at_once[1]) > 15
 
 
 def test_one_step_zeroes_gradients_and_steps_the_named_models():
