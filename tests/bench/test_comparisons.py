@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 
+from bench import startup
 from bench.single_step import Growth
 
 SMALL = "--backbone tiny --classes 3 --pairs 1"
@@ -20,8 +21,8 @@ COMPARISONS = {
     "cocoop_step": f"{SMALL} --batch 2",
     "cocoop_evaluation": f"{SMALL} --images 3 --reference-images 2",
     "mudpt_evaluation": f"{SMALL} --images 3 --batch 2",
-    "memory": "--backbone tiny --classes 3 --chunk 0 --batch 1",
-    "growth": "--backbone tiny --axes classes --classes-sizes 3 --chunk 0 --batch 1 --steps 1 --json {}/growth.json",
+    "memory": "--backbone tiny --classes 3 --chunk 2 --chunked-classes 3 --batch 1",
+    "growth": "--backbone tiny --axes classes --classes-sizes 3 --chunk 2 --batch 1 --steps 1 --json {}/growth.json",
 }
 ROWS = [
     "reference, s",
@@ -72,6 +73,7 @@ def test_the_memory_of_both_sides_is_measured(printed):
     (reference, ours) = re.findall(r"^(reference|this project) +3 +(\S+) +(\S+)", printed[0]["memory"], re.MULTILINE)
     assert (reference[0], ours[0]) == ("reference", "this project")
     assert float(reference[1]) > float(reference[2]) > 0 and float(ours[1]) > 0
+    assert re.search(r"^this project, 2 classes at a time +3 +\d", printed[0]["memory"], re.MULTILINE)
 
 
 def test_growth_is_written_and_drawn(printed):
@@ -80,6 +82,7 @@ def test_growth_is_written_and_drawn(printed):
     assert [(point["line"], point["classes"]) for point in measured["points"]] == [
         ("reference", 3),
         ("this project", 3),
+        ("this project, 2 classes at a time", 3),
     ]
     assert all(point["seconds"] > 0 and point["gib"] > 0 for point in measured["points"])
     assert (folder / "growth.png").stat().st_size < 200_000
@@ -100,3 +103,8 @@ def test_released_codes_are_looked_for_where_the_user_says(root, tmp_path):
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert ended.returncode == 2
     assert ended.stderr == f"error: {tmp_path} is neither a clone with the folder trainers nor a git directory\n"
+
+
+def test_the_time_until_a_line_does_not_wait_for_the_end():
+    script = "import time; print('first', flush=True); print('epoch [1/2]', flush=True); time.sleep(600)"
+    assert 0 < startup.seconds_until([sys.executable, "-c", script], startup.FIRST_STEP) < 300
