@@ -15,6 +15,7 @@
 #   CFG     config name (the method's paper config, or     VARIANT folder between config and seed, for settings
 #           tiny where the dataset names that backbone)            that the config name does not tell (none)
 #   PYTHON  interpreter (.venv at the root, else python3)
+#   PROCESSES  number of processes, one per GPU, that share every run (1)
 #   PLAN    if set, nothing is run: the arguments of train.py are printed, each ended by a NUL, a run by an RS
 set -euo pipefail
 
@@ -27,6 +28,7 @@ source=${SOURCE:-imagenet}
 variant=${VARIANT:+/$VARIANT}
 python=${PYTHON:-${root}.venv/bin/python}
 [[ -n ${PYTHON:-} || -x $python ]] || python=python3
+launcher=() # what starts train.py, after the interpreter
 
 die() {
     echo "error: $*" >&2
@@ -44,6 +46,11 @@ check_dataset() { # stops where there is no such dataset; train.py knows the nea
 check_number() { # NAME VALUE
     [[ ${2-} =~ ^[0-9]+$ ]] || die "$1 must be a number, not \"${2-}\""
 }
+
+check_number PROCESSES "${PROCESSES:-1}"
+if ((${PROCESSES:-1} > 1)); then
+    launcher=(-m torch.distributed.run --standalone --nproc_per_node "$PROCESSES")
+fi
 
 config_for() { # DATASET -> name of the config file, without .yaml
     if [[ -n ${CFG:-} ]]; then
@@ -76,7 +83,7 @@ run() { # DIRECTORY DATASET CONFIG SEED [further arguments of train.py]
     elif finished "$1"; then
         echo "skipped, finished before: $1/results.json$pairs_hint"
     else
-        "$python" "${root}train.py" "${arguments[@]}"
+        "$python" ${launcher[@]+"${launcher[@]}"} "${root}train.py" "${arguments[@]}"
     fi
 }
 

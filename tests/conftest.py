@@ -15,7 +15,9 @@ def root() -> Path:
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_person_testing(monkeypatch):
-    settings = "DATA OUTPUT CFG SHOTS SOURCE VARIANT PYTHON TRAINED_BY DATASETS METHODS SEEDS JOBS MUDPT_DEBUG"
+    settings = (
+        "DATA OUTPUT CFG SHOTS SOURCE VARIANT PYTHON TRAINED_BY PROCESSES DATASETS METHODS SEEDS JOBS MUDPT_DEBUG"
+    )
     for name in settings.split():
         monkeypatch.delenv(name, raising=False)
 

@@ -308,6 +308,16 @@ def test_a_finished_run_is_skipped_with_one_line_and_an_unfinished_one_is_run_ag
     assert len(recorder()) == 2
 
 
+def test_several_processes_share_a_run(project, recorder):
+    script = project / "scripts/mudpt/few_shot.sh"
+    assert call(script, "small", "1", "1", PROCESSES="2").returncode == 0
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    assert recorder()[0][: len(launcher) + 1] == [*launcher, "train.py"]
+    refused = call(script, "small", "1", "2", PROCESSES="two")
+    assert (refused.returncode, refused.stderr) == (2, 'error: PROCESSES must be a number, not "two"\n')
+    assert len(recorder()) == 1
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "first"),
     [
