@@ -289,7 +289,8 @@ class TrainerX(SimpleTrainer):
 
     def _read(self, steps: list[tuple[int, float, dict | None]], losses: MetricMeter) -> None:
         """Add what steps report to ``losses`` and the curves; stop at a loss that is not finite."""
-        for self.batch_idx, learning_rate, summary in steps:
+        for number, learning_rate, summary in steps:
+            self.batch_idx = number  # which the message of an error names
             summary = average_summary(summary)
             losses.update(summary)
             self._check_finite(summary)
