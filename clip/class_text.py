@@ -14,7 +14,6 @@ Notation used for shapes:
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from clip.parts import tokens_at_once
+from clip.parts import give_back_freed_memory, tokens_at_once
 from clip.prompts import UNCHANGED, Prompts, at_layer
 from user_error import UserError
 
@@ -184,12 +183,12 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts, chunk_class
     rows, row_length = text.own.shape
     key = prefix[0][0]  # (P, h, p, d/h)
     at_once = tokens_at_once(clip.transformer.width, key.dtype, key.device) // (row_length * len(key))
-    encode_own = _encode_own
-    if chunk_classes and torch.is_grad_enabled():
+    encode = _encode_own
+    if chunk_classes > 0 and torch.is_grad_enabled():
         at_once = min(at_once, chunk_classes * rows // text.n_classes)
-        encode_own = partial(checkpoint, _encode_own, use_reentrant=False)
+        encode = _encode_own_twice
     starts = range(0, rows, max(1, at_once))
-    parts = [encode_own(clip, text, prompts, context, prefix, slice(start, start + starts.step)) for start in starts]
+    parts = [encode(clip, text, prompts, context, prefix, slice(start, start + starts.step)) for start in starts]
     features = torch.cat(parts, dim=1)[:, text.place_of]  # (P, C, e)
     return features if context is not None and prompts.text.dim() == 4 else features[0]
 
@@ -262,6 +261,16 @@ def _encode_own(
 
     x = block.residual(at_eot(x), at_eot(attended), layer)
     return clip.ln_final(x) @ clip.text_projection
+
+
+def _encode_own_twice(*arguments) -> Tensor:
+    """`_encode_own`, which keeps nothing for the backward pass but computes all again there."""
+    features = checkpoint(_encode_own, *arguments, use_reentrant=False)
+    if features.device.type == "cpu":
+        give_back_freed_memory()
+        if features.requires_grad:  # before the backward pass of these rows, after that of the next ones
+            features.register_hook(lambda gradient: give_back_freed_memory())
+    return features
 
 
 def _check(text: ClassText, prompts: Prompts) -> Tensor | None:

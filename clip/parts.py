@@ -6,6 +6,9 @@ for the next layer: at ViT-B/16's width that costs up to a tenth of a pass. Bloc
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import torch
 
 MOST_BYTES = {"cpu": 24 * 2**20}  # of the widest activation
@@ -16,3 +19,14 @@ def tokens_at_once(width: int, dtype: torch.dtype, device: torch.device) -> int:
     """Number of tokens whose hidden activations, four times ``width`` wide, stay below the bound; at least 1."""
     most = MOST_BYTES.get(device.type, MOST_BYTES_ELSEWHERE)
     return max(1, most // (4 * width * dtype.itemsize))
+
+
+def give_back_freed_memory() -> None:
+    """Hand freed memory back to the system, where the C library can (glibc).
+
+    Between small blocks that stay, glibc leaves holes of just the size that was freed, into which the same with its
+    alignment no longer fits: repeated work of one size takes new memory every time.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -117,14 +117,15 @@ def features_and_gradients(model, kind, chunk_classes=0):
     shape, arguments = KINDS[kind]
     leaves = [seeded_tensor(shape, 1, 0.1).requires_grad_(), seeded_tensor((2, N, D), 2, 0.5).requires_grad_()]
     names = [" ".join(["X"] * N) + f" {name}." for name in NAMES_OF_ROWS]
-    lengths = [len(clip.simple_tokenizer.SimpleTokenizer().encode(name)) for name in NAMES_OF_ROWS]
+    tokenizer = clip.simple_tokenizer.SimpleTokenizer()
+    lengths = [len(tokenizer.encode(name)) for name in NAMES_OF_ROWS]
     text = ClassText(clip.tokenize(names), N, name_lengths=lengths, **arguments)
     got = model.encode_text(text, Prompts(text=leaves[0], text_deep=leaves[1]), chunk_classes)
     return got, *torch.autograd.grad((got * seeded_tensor(got.shape[-2:], 3, 1.0)).sum(), leaves)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("chunk_classes", [0, 1, 25, 1000])
+@pytest.mark.parametrize("chunk_classes", [0, 1, 25])
 def test_features_and_gradients_of_many_rows_in_parts(model, state, kind, chunk_classes, monkeypatch):
     together = features_and_gradients(model, kind)
     monkeypatch.setitem(parts.MOST_BYTES, "cpu", 150 * 4 * D * 4)  # 150 tokens
