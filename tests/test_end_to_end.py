@@ -327,3 +327,20 @@ def test_without_augmentation_an_untouched_image_encoder_encodes_each_training_i
     assert kept.keys() == not_kept.keys()
     for name, tensor in kept.items():
         torch.testing.assert_close(tensor, not_kept[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("trainer", ["ProGrad", "CLIP_LoRA"])  # two backward passes through one graph; dropout
+def test_training_in_chunks_of_classes_learns_the_same(trainer, run, tmp_path):
+    for chunk_classes in ("0", "2"):
+        options = [*QUICK, "TEST.NO_TEST", "True", "TRAIN.CHUNK_CLASSES", chunk_classes]
+        code, _, error = run(trainer, tmp_path / chunk_classes, *options)
+        assert code == 0, error
+    at_once, in_chunks = learned(tmp_path / "0"), learned(tmp_path / "2")
+    assert at_once.keys() == in_chunks.keys()
+    for name, tensor in at_once.items():
+        torch.testing.assert_close(in_chunks[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_a_negative_number_of_classes_at_a_time_is_one_line(run, tmp_path):
+    assert_one_line(run("MuDPT", tmp_path / "out", "TRAIN.CHUNK_CLASSES", "-1"), "TRAIN.CHUNK_CLASSES is -1")
+    assert not (tmp_path / "out").exists()
