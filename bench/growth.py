@@ -102,8 +102,8 @@ def line_points(point: Point, axis: str, sizes: list[int], limit: float, seconds
         time.add(size, found["seconds"])
 
 
-def memory_or_failure(point: dict) -> float | str:
-    return point["gib"] if "gib" in point else point["failed"]
+def memory_or_failure(point: dict) -> str:
+    return f"{point['gib']:.2f}" if "gib" in point else point["failed"]
 
 
 def draw(measured: dict, path: Path) -> None:
@@ -128,7 +128,7 @@ def draw(measured: dict, path: Path) -> None:
                 on_line = [(point[axis], point[key]) for point in own if point["line"] == line]
                 plot.plot(*zip(*on_line, strict=True), label=line, markersize=5, linewidth=1.6, **style(line))
             plot.set_yscale("log")
-            plot.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            plot.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if row == 0 else (1, 2, 3, 4, 6)))
             plot.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
             plot.minorticks_off()
             plot.grid(alpha=0.3)
