@@ -128,8 +128,9 @@ class PromptTrainer(CLIPTrainer):
     def before_train(self) -> None:
         super().before_train()
         transforms = set() if self.cfg.INPUT.NO_TRANSFORM else set(self.cfg.INPUT.TRANSFORMS)
-        size = len(self.dm.dataset.train_x) * 4 * self.clip_model.text_projection.shape[1]
-        if transforms <= FIXED_TRANSFORMS and size <= MOST_CACHED_BYTES and not self.model.prompts_images:
+        if self.model.prompts_images or not transforms <= FIXED_TRANSFORMS:
+            return
+        if len(self.dm.dataset.train_x) * 4 * self.clip_model.text_projection.shape[1] <= MOST_CACHED_BYTES:
             print("No augmentation: the training images are encoded once")
             self._image_features = {}
 
