@@ -58,5 +58,5 @@ def _is_for_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 class Linear(nn.Linear):
     """`torch.nn.Linear` through `linear`."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        return linear(x, self.weight, self.bias, added)

@@ -35,20 +35,15 @@ class LayerNorm(nn.LayerNorm):
         return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
 
 
-def quick_gelu(x: Tensor) -> Tensor:
-    return (1.702 * x).sigmoid_().mul_(x)
-
-
 class _QuickGELU(torch.autograd.Function):
     """Keeps its input alone for the backward pass, where autograd would keep the sigmoid, too."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return quick_gelu(x)
+        return (1.702 * x).sigmoid_().mul_(x)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return torch.ops.aten.silu_backward(gradient, 1.702 * x)  # SiLU's derivative at 1.702 x is that of this at x
@@ -58,7 +53,7 @@ class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), the GELU approximation that OpenAI's weights were trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _QuickGELU.apply(x) if x.requires_grad and not torch.jit.is_tracing() else quick_gelu(x)
+        return x * torch.sigmoid(1.702 * x) if torch.jit.is_tracing() else _QuickGELU.apply(x)
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -105,8 +100,7 @@ class ResidualAttentionBlock(nn.Module):
         """Both residual branches, given the concatenated heads ``attended`` of x's own shape (B, L, d)."""
         x = linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias, added=x)
         normed = self.ln_2(x)
-        hidden = self.mlp.gelu(self.mlp.c_fc(normed))  # (B, L, 4d)
-        x = linear(hidden, self.mlp.c_proj.weight, self.mlp.c_proj.bias, added=x)
+        x = self.mlp.c_proj(self.mlp.gelu(self.mlp.c_fc(normed)), added=x)
         return x if layer.mlp is None else x + layer.mlp(normed).to(x.dtype)
 
 

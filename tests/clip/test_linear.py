@@ -37,6 +37,21 @@ def test_a_part_of_a_weight_and_rows_that_are_not_contiguous():
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("available", [True, False])
+def test_what_is_added_to_the_product(available, monkeypatch):
+    if not available:
+        monkeypatch.setattr(module, "_onednn", None)
+    torch.manual_seed(0)
+    weight, bias = torch.randn(96, 64), torch.randn(96)
+    leaves = [torch.randn(4, 5, 64).requires_grad_(), torch.randn(4, 9, 96).requires_grad_()]
+    got = linear(leaves[0], weight, bias, leaves[1][:, :5])
+    wanted = F.linear(leaves[0], weight, bias) + leaves[1][:, :5]
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-4)
+    ours, theirs = (torch.autograd.grad(y.square().sum(), leaves) for y in (got, wanted))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-2)
+
+
 def test_a_broadcast_gradient():
     x = torch.randn(4, 64, requires_grad=True)
     weight = torch.randn(96, 64)

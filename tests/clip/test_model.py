@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import clip
+from clip.model import QuickGELU
 from clip.weights import load_clip
 from tests.seeded_weights import seeded_images, seeded_state_dict
 
@@ -74,3 +75,9 @@ def test_sizes_are_read_from_the_tensors(kind):
     assert model.visual.input_resolution == {"vit": 32, "resnet": 64}[kind]
     assert (model.context_length, model.vocab_size, model.visual.output_dim) == (77, 49408, 32)
     assert not model.training
+
+
+def test_quick_gelu_and_its_derivatives():
+    x = torch.linspace(-6, 6, 31, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(QuickGELU()(x), x * torch.sigmoid(1.702 * x))
+    assert torch.autograd.gradcheck(QuickGELU(), x) and torch.autograd.gradgradcheck(QuickGELU(), x)
