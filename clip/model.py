@@ -44,6 +44,7 @@ class _QuickGELU(torch.autograd.Function):
         return (1.702 * x).sigmoid_().mul_(x)
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return torch.ops.aten.silu_backward(gradient, 1.702 * x)  # SiLU's derivative at 1.702 x is that of this at x

@@ -77,7 +77,7 @@ def test_sizes_are_read_from_the_tensors(kind):
     assert not model.training
 
 
-def test_quick_gelu_and_its_derivatives():
+def test_quick_gelu_and_its_derivative():
     x = torch.linspace(-6, 6, 31, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(QuickGELU()(x), x * torch.sigmoid(1.702 * x))
-    assert torch.autograd.gradcheck(QuickGELU(), x) and torch.autograd.gradgradcheck(QuickGELU(), x)
+    assert torch.autograd.gradcheck(QuickGELU(), x)
