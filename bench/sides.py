@@ -213,6 +213,5 @@ def build(
     state = {name: tensor.to(device, DTYPES[precision]) for name, tensor in state.items()}
     if precision != "fp32":
         convert_weights(backbone_model, DTYPES[precision])
-    chunking = {"chunk_classes": chunk_classes} if chunk_classes else {}
-    ours = PromptedCLIP(backbone_model, learner, **chunking).to(device)
+    ours = PromptedCLIP(backbone_model, learner, chunk_classes).to(device)
     return Sides(state, learner, names, ours)

@@ -107,7 +107,7 @@ class ClassText(nn.Module):
             "own": own,  # (R, T)
             "class_of": class_of,  # (R, T)
             "position_of": position_of,  # (R, T)
-            "visible": visible,
+            "visible": visible,  # (R, T, p + T), which keys each token attends to
             "eot": torch.tensor(eot),  # (C,), index of each class's EOT in the (R * T) tokens, as the rows have them
             "place_of": order.argsort(),  # (C,), a class's place in the order of the rows
         }

@@ -55,14 +55,18 @@ class PromptedCLIP(nn.Module):
         return self.outputs(images).logits
 
     @property
+    def conditioned_on_image(self) -> bool:
+        """Whether the learner makes prompts of its own for each image, from frozen CLIP's feature of it."""
+        return getattr(self.prompt_learner, "conditioned_on_image", False)
+
+    @property
     def prompts_images(self) -> bool:
         """Whether the image encoder's features differ from frozen CLIP's."""
-        conditioned = getattr(self.prompt_learner, "conditioned_on_image", False)
-        return not conditioned and self.prompt_learner().changes_images
+        return not self.conditioned_on_image and self.prompt_learner().changes_images
 
     def outputs(self, images: Tensor) -> Outputs:
         """Features and logits of images (B, 3, H, W), or of frozen CLIP's features (B, e) of them."""
-        if getattr(self.prompt_learner, "conditioned_on_image", False):
+        if self.conditioned_on_image:
             image_features = self.encode_image(images)
             text_features = self.encode_text(self.prompt_learner(image_features))
         else:
