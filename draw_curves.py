@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from user_error import UserError, print_error
+from user_error import ResultsError, UserError, print_error
 
 
 def draw(output: Path, folder: Path, suffix: str) -> list[Path]:
@@ -27,7 +27,7 @@ def draw(output: Path, folder: Path, suffix: str) -> list[Path]:
 
     figures = few_shot_curves(read_runs(output))
     if not figures:
-        raise UserError(f"no few-shot run under {output}: scripts/<method>/few_shot.sh makes some")
+        raise ResultsError(f"no few-shot run under {output}: scripts/<method>/few_shot.sh makes some")
     return save(figures, folder, suffix)
 
 

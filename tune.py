@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import train
 from comparison.statistics import harmonic_mean
-from user_error import UserError, print_error
+from user_error import ConfigError, print_error
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -50,7 +50,7 @@ def grid_points(grid: list[str]) -> list[dict[str, str]]:
     for entry in grid:
         key, equals, values = entry.partition("=")
         if not equals:
-            raise UserError(f'--grid "{entry}": write KEY=V1,V2')
+            raise ConfigError(f'--grid "{entry}": write KEY=V1,V2')
         axes.append([(key, value) for value in values.split(";" if ";" in values else ",")])
     return [dict(point) for point in itertools.product(*axes)]
 

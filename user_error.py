@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, shared by all packages of this repository."""
+"""The errors that are the user's to mend, shared by all packages of this repository; docs/errors.md lists them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,38 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return self.args[0]  # KeyError, a base of some subclasses, would quote it
+
+
+class ConfigError(UserError):
+    """A flag, a config file, a key or a value: unknown, out of range, or not fitting the others."""
+
+
+class DataError(UserError):
+    """Images, their folders, lists, splits and annotations: missing, damaged or contradictory."""
+
+
+class CheckpointError(UserError):
+    """CLIP's weights or learned tensors: missing, damaged, or of another model or run."""
+
+
+class ResultsError(UserError):
+    """Results of finished runs: missing, damaged, or of settings that do not belong together."""
+
+
+class OutputError(UserError):
+    """What a run would write: no permission, no space, or another run is writing there."""
+
+
+class DownloadError(UserError):
+    """A file from the network: unreachable, incomplete or not the published one."""
+
+
+class ProcessError(UserError):
+    """Several processes, GPUs or a cluster: too few, or out of reach."""
+
+
+class TrainingError(UserError):
+    """Training itself came to a number that nothing follows from."""
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

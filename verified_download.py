@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from user_error import UserError
+from user_error import DownloadError, OutputError
 
 _CHUNK = 1 << 20  # bytes read at a time
 _TIMEOUT = 30  # seconds without a byte before a connection counts as dropped
@@ -58,9 +58,11 @@ def fetch(url: str, file: str, digest: str, size: int | None = None, scheme: str
                 return
             os.remove(partial)
             if last_try or not continued:
-                raise UserError(f"{url} came incomplete or altered ({describe(found)}, published: {describe(digest)})")
+                raise DownloadError(
+                    f"{url} came incomplete or altered ({describe(found)}, published: {describe(digest)})"
+                )
     except OSError as error:
-        raise UserError(f"cannot write {error.filename or partial} ({error.strerror or error})") from error
+        raise OutputError(f"cannot write {error.filename or partial} ({error.strerror or error})") from error
 
 
 def checksum(file: str, digest: str) -> str:
@@ -98,7 +100,7 @@ def alone(lock: str) -> Iterator[None]:
             print(f"another run is at it ({lock}): waiting for it to end", flush=True)
             held.acquire(poll_interval=0.5)
     except OSError as error:
-        raise UserError(f"cannot write {lock} ({error.strerror or error})") from error
+        raise OutputError(f"cannot write {lock} ({error.strerror or error})") from error
     try:
         yield
     finally:
@@ -111,7 +113,9 @@ def require_space(folder: str, size: int, what: str) -> None:
     """Raise a UserError unless ``size`` bytes are free on the disk of ``folder``."""
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise UserError(f"{folder} has {free / 1e9:.2f} GB free, but {what} needs {size / 1e9:.2f} GB: free some space")
+        raise OutputError(
+            f"{folder} has {free / 1e9:.2f} GB free, but {what} needs {size / 1e9:.2f} GB: free some space"
+        )
 
 
 def _download(url: str, partial: str, size: int | None, scheme: str) -> bool:
@@ -129,7 +133,7 @@ def _download(url: str, partial: str, size: int | None, scheme: str) -> bool:
             reached = already > began or getattr(error, "code", None) in _BUSY
             if not reached or failures > len(_PAUSES):
                 kept = f"; {already / 1e6:.1f} MB are kept, the same command goes on from there" if already else ""
-                raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}){kept}") from error
+                raise DownloadError(f"cannot download {url} ({getattr(error, 'reason', error)}){kept}") from error
             time.sleep(_PAUSES[max(failures - 1, 0)])
     return began > 0 or connections > 1
 
@@ -157,7 +161,7 @@ def _receive(url: str, partial: str, already: int, size: int | None, scheme: str
             already = 0
             total = int(response.headers.get("Content-Length") or 0) or None
         if size and total and total != size:
-            raise UserError(f"{url} has {total:,} bytes, but the published file {size:,}: it is another file")
+            raise DownloadError(f"{url} has {total:,} bytes, but the published file {size:,}: it is another file")
         if total:
             require_space(os.path.dirname(partial), total - already, os.path.basename(url))
         with open(partial, "ab" if already else "wb") as target, _bar(total, os.path.basename(url), already) as bar:
@@ -184,7 +188,7 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
 
 def _require(scheme: str, url: str) -> None:
     if urlsplit(url).scheme != scheme:
-        raise UserError(f"{url} is not {scheme}, so it is not fetched")
+        raise DownloadError(f"{url} is not {scheme}, so it is not fetched")
 
 
 def _range(header: str) -> tuple[int | None, int | None]:

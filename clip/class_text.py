@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from clip.parts import give_back_freed_memory, tokens_at_once
 from clip.prompts import UNCHANGED, Prompts, at_layer
-from user_error import UserError
+from user_error import ConfigError
 
 if TYPE_CHECKING:
     from clip.model import CLIP
@@ -172,7 +172,7 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts, chunk_class
     """
     length, room = text.prefix_length + text.longest, len(clip.positional_embedding)
     if length > room:
-        raise UserError(
+        raise ConfigError(
             f"a prompt has {length} tokens, start and end included, but the backbone's context length is {room}: "
             "shorten the context, the template or the class names, or choose another MODEL.BACKBONE.NAME or PATH"
         )

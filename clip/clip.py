@@ -13,7 +13,7 @@ from clip import weights
 from clip.model import CLIP, build_model
 from clip.simple_tokenizer import SimpleTokenizer
 from clip.weights import PIXEL_MEAN, PIXEL_STD
-from user_error import UserError
+from user_error import DataError
 
 __all__ = ["available_models", "build_model", "load", "tokenize"]
 
@@ -21,7 +21,7 @@ _MODELS = weights.MODELS
 _tokenizer = SimpleTokenizer()
 
 
-class TextTooLongError(UserError, RuntimeError):
+class TextTooLongError(DataError, RuntimeError):
     """A text has more tokens than CLIP's context; also the RuntimeError that OpenAI's `tokenize` raises."""
 
 

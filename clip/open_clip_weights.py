@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from torch import Tensor, nn
 
 from clip.model import QuickGELU, architecture
-from user_error import UserError, did_you_mean
+from user_error import CheckpointError, ConfigError, DownloadError, did_you_mean
 
 PREFIX = "open_clip:"
 
@@ -64,7 +64,7 @@ def find(name: str) -> OpenClipModel:
     name = canonical_name(name)
     model, _, tag = name.removeprefix(PREFIX).partition("/")
     if model not in open_clip.list_models():
-        raise UserError(
+        raise ConfigError(
             f'MODEL.BACKBONE.NAME "{name}": open_clip has no model "{model}"'
             f"{did_you_mean(model, open_clip.list_models())}; open_clip.list_models() names them all"
         )
@@ -74,12 +74,12 @@ def find(name: str) -> OpenClipModel:
         # "laion2b" is far, letter by letter, from all that begin with it
         near = next((known for known in tags if known.startswith(tag)), tag)
         others = f"choose one of {', '.join(tags)}" if tags else "it publishes none: set MODEL.BACKBONE.PATH to a file"
-        raise UserError(
+        raise ConfigError(
             f'MODEL.BACKBONE.NAME "{name}": open_clip has no tag "{tag}" of {model}{did_you_mean(near, tags)}; {others}'
         )
     config = open_clip.get_model_config(model)
     if difference := _difference(config):
-        raise UserError(f"{name} is not a CLIP with OpenAI's architecture: {difference}")
+        raise ConfigError(f"{name} is not a CLIP with OpenAI's architecture: {difference}")
     # Some tags were trained with another activation than the model of their name has by default.
     quick_gelu = published.get("quick_gelu", config.get("quick_gelu", False))
     return OpenClipModel(name, _arguments(config, quick_gelu), published)
@@ -99,7 +99,9 @@ def download(name: str, folder: str) -> str:
         model = name.removeprefix(PREFIX)
         tags = open_clip.list_pretrained_tags_by_model(model)
         advice = f"add one of its tags, as in {PREFIX}{model}/{tags[0]}, or " if tags else ""
-        raise UserError(f'MODEL.BACKBONE.NAME "{name}" names no checkpoint: {advice}set MODEL.BACKBONE.PATH to a file')
+        raise ConfigError(
+            f'MODEL.BACKBONE.NAME "{name}" names no checkpoint: {advice}set MODEL.BACKBONE.PATH to a file'
+        )
     if cached := _cached(published, folder):
         return cached
     try:
@@ -107,7 +109,7 @@ def download(name: str, folder: str) -> str:
     except Exception as error:  # of open_clip, huggingface_hub, its HTTP library and the file system
         reason = str(error).rpartition("Last error: ")[2].strip() or type(error).__name__
         reason = textwrap.shorten(reason, 200, placeholder=" ...")
-        raise UserError(
+        raise DownloadError(
             f"cannot download {name} into {folder} ({reason}): fetch it by hand from {_address(published)} and set "
             "MODEL.BACKBONE.PATH to it, with MODEL.BACKBONE.NAME as it is"
         ) from error
@@ -135,7 +137,7 @@ def fit(state_dict: dict[str, Tensor], model: OpenClipModel, source: str) -> dic
             patch = model.arguments["vision_patch_size"] or 32
             wanted = wanted // patch * patch
         if found[key] != wanted:
-            raise UserError(f"{source} does not hold {model.name}: its {key} is {found[key]}, not {wanted}")
+            raise CheckpointError(f"{source} does not hold {model.name}: its {key} is {found[key]}, not {wanted}")
     return tensors
 
 

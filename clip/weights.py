@@ -20,7 +20,7 @@ from torch import Tensor
 
 from clip import open_clip_weights
 from clip.model import CLIP, build_model
-from user_error import UserError, did_you_mean
+from user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean
 from verified_download import alone, checksum
 from verified_download import fetch as _fetch
 
@@ -62,7 +62,7 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
         reason = textwrap.shorten(str(error).partition("\n")[2] or str(error), 160, placeholder=" ...")
     except (ValueError, IndexError, TypeError, AssertionError):
         reason = "its tensors have other shapes than a CLIP's"
-    raise UserError(f"{path or name} does not hold a CLIP in OpenAI's layout: {reason}")
+    raise CheckpointError(f"{path or name} does not hold a CLIP in OpenAI's layout: {reason}")
 
 
 def load_state_dict(name: str = "", path: str = "", cache: str | None = None) -> dict[str, Tensor]:
@@ -81,20 +81,20 @@ def load_state_dict(name: str = "", path: str = "", cache: str | None = None) ->
     try:
         content = _read(file)
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise UserError(
+        raise CheckpointError(
             f"{file} is damaged, or holds more than tensors, which is never loaded: "
             "save it with torch.save(model.state_dict(), ...)"
         ) from error
     except Exception as error:  # the readers fail in many ways on a file that is not theirs
-        raise UserError(f"{file} is not a checkpoint, or an incomplete one") from error
+        raise CheckpointError(f"{file} is not a checkpoint, or an incomplete one") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise UserError(f"{file} is not a state dict: save one with torch.save(model.state_dict(), ...)")
+        raise CheckpointError(f"{file} is not a state dict: save one with torch.save(model.state_dict(), ...)")
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
@@ -103,12 +103,14 @@ def _find(name: str, path: str, cache: str | None) -> str:
     if path:
         file = os.path.expanduser(path)
         if not os.path.isfile(file):
-            raise UserError(f"no checkpoint at {path}: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
+            raise CheckpointError(
+                f"no checkpoint at {path}: correct MODEL.BACKBONE.PATH, or leave it empty to use a name"
+            )
         return file
     if _is_open_clip(name):
         return open_clip_weights.download(name, cache or cache_folder())
     if name not in MODELS:
-        raise UserError(
+        raise ConfigError(
             f'unknown MODEL.BACKBONE.NAME "{name}"{did_you_mean(name, MODELS)}: choose one of {", ".join(MODELS)}, '
             "an open_clip:<model>/<tag>, or set MODEL.BACKBONE.PATH to a checkpoint"
         )
@@ -158,7 +160,7 @@ def download(url: str, folder: str | None = None) -> str:
     """
     if url == TINY:
         if not os.path.isfile(TINY):
-            raise UserError(f"{TINY} is missing: restore it from the repository")
+            raise CheckpointError(f"{TINY} is missing: restore it from the repository")
         return TINY
     file = os.path.join(folder or cache_folder(), os.path.basename(url))
     digest = f"sha256:{url.split('/')[-2]}"
@@ -172,7 +174,7 @@ def download(url: str, folder: str | None = None) -> str:
                 print(f"Downloading {url} to {file}")
                 _fetch(url, file, digest)
     except UserError as error:
-        raise UserError(f"{error}: fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it") from error
+        raise DownloadError(f"{error}: fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it") from error
     return file
 
 

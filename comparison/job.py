@@ -11,7 +11,7 @@ from pathlib import Path
 from comparison.runs import LOG, RESULTS, in_words, model_name, placed, result_settings
 from comparison.settings import Settings, describe, differing, digest, settings_of
 from dassl.utils import read_json
-from user_error import UserError
+from user_error import ResultsError, UserError
 
 PHASES = {  # protocol of a run's folder -> what it does, in words
     "base": "base classes",
@@ -104,10 +104,10 @@ class Job:
             return False
         results = read_json(str(file))
         if not isinstance(results, dict) or not isinstance(results.get("metrics"), dict):
-            raise UserError(f"{file} is not a complete result: delete it and start again")
+            raise ResultsError(f"{file} is not a complete result: delete it and start again")
         found = result_settings(results)
         if keys := differing(found, self.settings):
-            raise UserError(
+            raise ResultsError(
                 f"{file} is of other settings (there, now: {describe(found, self.settings, keys)}): delete it, or give "
                 "these runs a folder of their own with --variant NAME"
             )

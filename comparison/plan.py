@@ -17,7 +17,7 @@ from pathlib import Path
 from comparison.job import Job
 from comparison.methods import ROOT, Method, methods_here
 from comparison.runs import DOMAIN_SHIFTS
-from user_error import UserError, did_you_mean
+from user_error import ConfigError, did_you_mean
 
 CROSS_DATASETS = (
     *("caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),
@@ -71,7 +71,7 @@ class _Call:
             text=True,
         )
         if done.returncode:
-            raise UserError(done.stderr.strip().removeprefix("error: ") or f"{self.script}.sh failed")
+            raise ConfigError(done.stderr.strip().removeprefix("error: ") or f"{self.script}.sh failed")
         return [Job.of(run.split("\0"), self.output) for run in done.stdout.split("\0\x1e") if run]
 
 
@@ -136,14 +136,14 @@ def find_method(name: str) -> tuple[Method, str]:
     if found is None:
         known = [method.trainer for method in methods_here()]
         near = did_you_mean(trainer, known) or did_you_mean(trainer, [method.name for method in methods_here()])
-        raise UserError(
+        raise ConfigError(
             f'--trainers: no scripts/<method>/method.sh names the trainer "{trainer}"{near}; known: {", ".join(known)}'
         )
     if config:
         folder = ROOT / "configs" / "trainers" / found.trainer
         configs = [file.stem for file in folder.glob("*.yaml")]
         if config not in configs:
-            raise UserError(f"--trainers: no config file {folder / config}.yaml{did_you_mean(config, configs)}")
+            raise ConfigError(f"--trainers: no config file {folder / config}.yaml{did_you_mean(config, configs)}")
     return found, config
 
 
@@ -155,7 +155,7 @@ def check_dataset(name: str) -> None:
     """UserError with the nearest name where there is no such data set."""
     if name not in dataset_files():
         known = ", ".join(dataset_files())
-        raise UserError(f'--datasets: unknown "{name}"{did_you_mean(name, dataset_files())}; known: {known}')
+        raise ConfigError(f'--datasets: unknown "{name}"{did_you_mean(name, dataset_files())}; known: {known}')
 
 
 def embedded_datasets() -> list[str]:

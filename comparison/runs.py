@@ -18,7 +18,7 @@ from comparison.methods import methods_here
 from comparison.settings import Settings, describe, differing, settings_of
 from dassl.utils import read_json
 from parse_test_res import AFTER_TEST, AFTER_TRAINING, final_value
-from user_error import UserError
+from user_error import ResultsError
 
 RESULTS, LOG = "results.json", "log.txt"
 PROTOCOLS = ("base", "new", "few-shot", "cross-dataset", "domain generalization")
@@ -95,11 +95,11 @@ def read_runs(output: Path) -> list[Run]:
         UserError: no folder, no run in it, a damaged results.json, or different configurations under one name.
     """
     if not output.is_dir():
-        raise UserError(f"no folder {output}")
+        raise ResultsError(f"no folder {output}")
     folders = {file.parent for name in (RESULTS, LOG) for file in output.rglob(name)}
     runs = [run for run in (read_run(folder, output) for folder in sorted(folders)) if run]
     if not runs:
-        raise UserError(f"no finished run under {output}: no {RESULTS} or {LOG} in the folders that scripts/ write")
+        raise ResultsError(f"no finished run under {output}: no {RESULTS} or {LOG} in the folders that scripts/ write")
     check_unmixed(runs)
     return runs
 
@@ -158,7 +158,7 @@ def _from_results(folder: Path, place: dict) -> Run | None:
             folder=folder,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
+        raise ResultsError(
             f"{file} is not a complete result ({type(error).__name__}: {error}): delete it and repeat that run"
         ) from error
 
@@ -227,7 +227,7 @@ def check_unmixed(runs: Iterable[Run]) -> None:
             first = members[0]
             for run in members[1:]:
                 if keys := differing(first.settings, run.settings, ignored):
-                    raise UserError(
+                    raise ResultsError(
                         f"{first.folder} and {run.folder} are both {first.method}, but of other settings: "
                         f"{describe(first.settings, run.settings, keys)}; delete one of them, or repeat it under a "
                         "name of its own (benchmark.py: --variant NAME; scripts: VARIANT=NAME)"

@@ -22,7 +22,7 @@ from comparison.methods import ROOT
 from comparison.sweep import Task
 from comparison.workers import start_process, stop_process
 from dassl.utils import read_json, write_json
-from user_error import UserError
+from user_error import ProcessError
 
 POLL = 5.0  # seconds from one look at the queue to the next
 MOST_TIMEOUTS = 50  # how often a run may reach its time limit and go on
@@ -83,7 +83,9 @@ class Cluster:
     ):
         minutes = minutes_of(time_limit)
         if shutil.which("sbatch") is None or shutil.which("srun") is None:
-            raise UserError("--launcher slurm: no sbatch and srun on the PATH; start from a login node of the cluster")
+            raise ProcessError(
+                "--launcher slurm: no sbatch and srun on the PATH; start from a login node of the cluster"
+            )
         self.jobs = jobs or sys.maxsize
         self.folder, self.cores = folder, cpus_per_job
         self.parameters = {
@@ -128,7 +130,7 @@ class Cluster:
                 jobs = [executor.submit(Step(task.job, self.cores)) for task in tasks]
         except (FailedJobError, subprocess.CalledProcessError) as error:
             reason = " ".join(str(error).split())[-300:]
-            raise UserError(f"sbatch refuses the runs: {reason}") from error
+            raise ProcessError(f"sbatch refuses the runs: {reason}") from error
         return [job.job_id for job in jobs]
 
     def exit_code(self, task: Task) -> int | None:
@@ -192,7 +194,7 @@ def minutes_of(limit: str) -> int:
     """Minutes of a time as SLURM writes it: MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, with DAYS- before it."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", limit)
     if not found:
-        raise UserError(f'--time is "{limit}": give [DAYS-][HOURS:]MINUTES:SECONDS, or minutes')
+        raise ProcessError(f'--time is "{limit}": give [DAYS-][HOURS:]MINUTES:SECONDS, or minutes')
     days, hours, minutes, last = (int(part or 0) for part in found.groups())
     seconds = last if found[3] else 60 * last
     return max(-(-(86400 * days + 3600 * hours + 60 * minutes + seconds) // 60), 1)

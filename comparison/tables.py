@@ -11,7 +11,7 @@ from comparison.job import Job
 from comparison.published import published
 from comparison.runs import PROTOCOLS, Run, by_method, group, in_words, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
-from user_error import UserError, did_you_mean, shorten
+from user_error import ConfigError, did_you_mean, shorten
 
 LEGEND = """\
 Accuracy in %: mean ± standard deviation over the seeds (ddof 0, as CoOp's parse_test_res.py); H: harmonic mean of the
@@ -109,7 +109,7 @@ class Baseline:
         configs = sorted({run.config for run in own})
         if any(len({run.config for run in runs}) > 1 for runs in group(own, "dataset").values()):
             names = shorten([f"{own[0].trainer}/{config}" for config in configs])
-            raise UserError(f"--against {self.name} has several configs: name one of {names}")
+            raise ConfigError(f"--against {self.name} has several configs: name one of {names}")
         return own
 
     def matches(self, run: Run | Job) -> bool:
@@ -119,7 +119,7 @@ class Baseline:
         """UserError where there is none of it, finished or planned."""
         if not any(map(self.matches, runs)):
             known = sorted({run.trainer for run in runs} | {f"{run.trainer}/{run.config}" for run in runs})
-            raise UserError(
+            raise ConfigError(
                 f'no run of --against "{self.name}"{did_you_mean(self.name, known)}; there are {shorten(known, 6)}'
             )
 

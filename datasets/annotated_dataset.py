@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from dassl.data.datasets import Datum
-from user_error import UserError
+from user_error import DataError
 
 from .annotations import parse_lines
 from .split_dataset import SplitDataset
@@ -57,7 +57,7 @@ class AnnotatedDataset(SplitDataset):
             for image, label, classname in self.parse_file(path)
         ]
         if not items:
-            raise UserError(f"{path} lists no images: get the file again")
+            raise DataError(f"{path} lists no images: get the file again")
         require_images(items, path)
         return items
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from user_error import UserError
+from user_error import DataError, UserError
 
 T = TypeVar("T")
 
@@ -91,10 +91,10 @@ def _parsed(
         try:
             results.append(parse(entry))
         except LookupError as error:
-            raise UserError(f"{path}, {what} {number}: {error}: get both files again") from error
+            raise DataError(f"{path}, {what} {number}: {error}: get both files again") from error
         except (AttributeError, TypeError, ValueError) as error:
             found = json.dumps(str(entry)[:80], ensure_ascii=False)  # without control characters
-            raise UserError(
+            raise DataError(
                 f'{path}, {what} {number}: expected "{expected}", found {found}: mend it or get the file again'
             ) from error
     return results

@@ -4,7 +4,7 @@ import os
 import tempfile
 from abc import abstractmethod
 
-from user_error import UserError
+from user_error import DataError
 
 from .split_dataset import SplitDataset
 from .splits import Split, write_split
@@ -42,10 +42,10 @@ class GeneratedDataset(SplitDataset):
             if os.path.isfile(self.split_path):
                 return  # Another run was faster.
             if os.path.isdir(self.dataset_dir):
-                raise UserError(
+                raise DataError(
                     f"{self.dataset_dir} is incomplete, {self.split_file} is missing: delete that folder, it will be "
                     "written again"
                 ) from error
-            raise UserError(
+            raise DataError(
                 f"{self.dataset_dir} cannot be written ({error.strerror or error}): choose another --root"
             ) from error

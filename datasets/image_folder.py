@@ -4,7 +4,7 @@ import os
 from itertools import chain
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from user_error import UserError, did_you_mean
+from user_error import DataError, did_you_mean
 
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
 from .splits import ListedImage, Split, list_files, list_folders, printable, split_off_val
@@ -35,14 +35,14 @@ class ImageFolder(OwnImages):
 
     def locate(self, cfg) -> None:
         if not cfg.DATASET.DIR:
-            raise UserError("ImageFolder: DATASET.DIR is empty: set it to the folder that holds your class folders")
+            raise DataError("ImageFolder: DATASET.DIR is empty: set it to the folder that holds your class folders")
         self.dataset_dir = self.image_dir = self.names_dir = under_root(cfg, "DIR")
         self.split_path = os.path.join(self.dataset_dir, self.split_file)
         self.locate_names(cfg)
 
     def prepare(self) -> None:
         if not os.path.isdir(self.dataset_dir):
-            raise UserError(f"ImageFolder: DATASET.DIR {self.dataset_dir} is no folder; expected: {self.layout}")
+            raise DataError(f"ImageFolder: DATASET.DIR {self.dataset_dir} is no folder; expected: {self.layout}")
 
     def load_split(self) -> Split:
         folders = _folders(self.dataset_dir)
@@ -56,7 +56,7 @@ class ImageFolder(OwnImages):
         for folder in parts:  # without folders in it, it is a class of that name
             if list_folders(os.path.join(self.dataset_dir, folder)):
                 lacking = "test" if PART_OF[folder.lower()] == "train" else "train"
-                raise UserError(
+                raise DataError(
                     f"ImageFolder: {self.dataset_dir} has {folder}/ but no {lacking}/: add {lacking}/<class>/, rename "
                     f"a folder to {lacking}/, or put the class folders directly into {self.dataset_dir} to have them "
                     "split"
@@ -70,7 +70,7 @@ class ImageFolder(OwnImages):
         for folder in folders:
             part, path = PART_OF[folder.lower()], os.path.join(self.dataset_dir, folder)
             if part in parts:
-                raise UserError(
+                raise DataError(
                     f"ImageFolder: {parts[part]} and {path} are both the {part} images: remove or merge one"
                 )
             parts[part] = path
@@ -87,7 +87,7 @@ class ImageFolder(OwnImages):
     def _named_folders(self, parent: str, folders: list[str]) -> dict[str, str]:
         """Return the class name of each of the class folders, `folders` in `parent`."""
         if len(folders) < 2:
-            raise UserError(
+            raise DataError(
                 f"ImageFolder: {parent} holds {len(folders)} class folder(s), two or more are needed: sort its images "
                 f"into {parent}/<class>/{_hint(parent)}"
             )
@@ -106,7 +106,7 @@ class ImageFolder(OwnImages):
         """
         present = _folders(parent)
         if not present:
-            raise UserError(
+            raise DataError(
                 f"ImageFolder: {parent} holds no class folders: sort its images into {parent}/<class>/{_hint(parent)}"
             )
         label_of = {folder: label for label, folder in enumerate(names)}
@@ -116,7 +116,7 @@ class ImageFolder(OwnImages):
         for folder in present:
             class_dir = os.path.join(parent, folder)
             if folder not in names:
-                raise UserError(
+                raise DataError(
                     f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in train: add it '
                     f"there or remove it{did_you_mean(folder, names)}"
                 )
@@ -125,7 +125,7 @@ class ImageFolder(OwnImages):
             left_out += dead_links + [path for path in files if not path.lower().endswith(SUFFIXES)]
             deeper += [path for path in images if os.path.dirname(path) != class_dir]
             if not images:
-                raise UserError(
+                raise DataError(
                     f"ImageFolder: class folder {class_dir} holds no images ({', '.join(SUFFIXES)}): fill or remove it"
                 )
             classes[folder] = [ListedImage(path, label_of[folder], classname=names[folder]) for path in images]
@@ -143,7 +143,7 @@ def _folders(parent: str) -> list[str]:
     for name in sorted(os.listdir(parent)):
         path = os.path.join(parent, name)
         if not name.startswith(".") and not os.path.exists(path) and os.path.islink(path):
-            raise UserError(f"ImageFolder: the link {printable(path)} leads nowhere: mend or remove it")
+            raise DataError(f"ImageFolder: the link {printable(path)} leads nowhere: mend or remove it")
     return folders
 
 
@@ -152,9 +152,9 @@ def _walk(folder: str, seen: dict[str, str]) -> tuple[list[str], list[str]]:
     real = os.path.realpath(folder)
     parent = os.path.realpath(os.path.dirname(folder))
     if os.path.join(parent, "").startswith(os.path.join(real, "")):
-        raise UserError(f"ImageFolder: the link {folder} leads back to {real}, which it lies in: remove the link")
+        raise DataError(f"ImageFolder: the link {folder} leads back to {real}, which it lies in: remove the link")
     if real in seen:
-        raise UserError(
+        raise DataError(
             f"ImageFolder: {folder} and {seen[real]} are one folder through a link, so its images would count twice: "
             "remove the link"
         )

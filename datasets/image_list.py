@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from user_error import UserError, did_you_mean
+from user_error import DataError, did_you_mean
 
 from .own_images import PART_OF, OwnImages, read_text, report_classes_without_images, under_root
 from .splits import PARTS, ListedImage, Split, listing, read_split, split_off_val
@@ -47,7 +47,7 @@ class ImageList(OwnImages):
 
     def locate(self, cfg) -> None:
         if not cfg.DATASET.LIST:
-            raise UserError("ImageList: DATASET.LIST is empty: set it to the .csv or .json file that lists your images")
+            raise DataError("ImageList: DATASET.LIST is empty: set it to the .csv or .json file that lists your images")
         self.list_path = under_root(cfg, "LIST")
         self.dataset_dir = self.names_dir = os.path.dirname(self.list_path)
         self.image_dir = under_root(cfg, "DIR") if cfg.DATASET.DIR else self.dataset_dir
@@ -57,14 +57,14 @@ class ImageList(OwnImages):
 
     def prepare(self) -> None:
         if not os.path.isfile(self.list_path):
-            raise UserError(
+            raise DataError(
                 f"ImageList: DATASET.LIST {self.list_path} is no file: set it to your list, a path under the data root "
                 "(--root) or an absolute one"
             )
         if not self.list_path.lower().endswith(SUFFIXES):
-            raise UserError(f"ImageList: DATASET.LIST {self.list_path} must end in one of {', '.join(SUFFIXES)}")
+            raise DataError(f"ImageList: DATASET.LIST {self.list_path} must end in one of {', '.join(SUFFIXES)}")
         if not os.path.isdir(self.image_dir):
-            raise UserError(f"ImageList: DATASET.DIR {self.image_dir} is no folder: set it to the folder of the images")
+            raise DataError(f"ImageList: DATASET.DIR {self.image_dir} is no folder: set it to the folder of the images")
 
     def load_split(self) -> Split:
         rows = read_list(self.list_path)
@@ -76,7 +76,7 @@ class ImageList(OwnImages):
         rows.sort(key=lambda row: row.path)  # the order decides which images are drawn; ImageFolder has the same
         labels = sorted(where, key=int if all(re.fullmatch("[0-9]{1,18}", label) for label in where) else None)
         if len(labels) < 2:
-            raise UserError(f'{self.list_path}: all images are of class "{labels[0]}", two or more classes are needed')
+            raise DataError(f'{self.list_path}: all images are of class "{labels[0]}", two or more classes are needed')
         places = {label: f'{self.list_path}, {where[label]}: label "{label}"' for label in labels}
         names = self.class_names(places)
         number = {label: position for position, label in enumerate(labels)}
@@ -91,25 +91,25 @@ class ImageList(OwnImages):
 
     def _check(self, rows: list[Row]) -> None:
         if not rows:
-            raise UserError(f"{self.list_path} lists no images: add some")
+            raise DataError(f"{self.list_path} lists no images: add some")
         row_of: dict[str, Row] = {}
         for row in rows:
             other = row_of.setdefault(row.path, row)
             if other is not row:
-                raise UserError(
+                raise DataError(
                     f"{self.list_path}: {other.where} and {row.where} list one image, {row.path}: keep one, as an "
                     "image has one class and is either trained or tested on"
                 )
             if bool(row.part) != bool(rows[0].part):
                 without, named = (row, rows[0]) if rows[0].part else (rows[0], row)
-                raise UserError(
+                raise DataError(
                     f"{self.list_path}: {without.where} has no split, but {named.where} has one: fill in all, or none "
                     "to have the images split"
                 )
         missing = [row.path for row in rows if not os.path.isfile(row.path)]
         if missing:
             separator = ', write "/" for each "\\"' if os.sep == "/" and "\\" in missing[0] else ""
-            raise UserError(
+            raise DataError(
                 f"{self.list_path} {listing(missing)}: put them there{separator}, or set DATASET.DIR to the folder "
                 "that the paths start from"
             )
@@ -120,7 +120,7 @@ class ImageList(OwnImages):
         for item in (item for part in split for item in part):
             path = os.path.normpath(item.impath)
             if path in seen:
-                raise UserError(f"{self.list_path} lists {path} twice: keep one, to train or to test on")
+                raise DataError(f"{self.list_path} lists {path} twice: keep one, to train or to test on")
             seen.add(path)
         if self.names_path:
             labels = sorted({item.classname for part in split for item in part})
@@ -135,7 +135,7 @@ class ImageList(OwnImages):
         """Return the split with a fifth of train as val if it has none."""
         for part, items in (("train", train), ("test", test)):
             if not items:
-                raise UserError(f"{self.list_path} lists no {part} images: add some, or leave out all splits")
+                raise DataError(f"{self.list_path} lists no {part} images: add some, or leave out all splits")
         split = (train, val, test) if val else (*split_off_val(train), test)
         report_classes_without_images(split, type(self).__name__)
         return split
@@ -154,7 +154,7 @@ def read_list(path: str) -> list[Row] | None:
         if isinstance(content, dict) and not content.keys().isdisjoint(PARTS):
             return None
         if not isinstance(content, list):
-            raise UserError(f'{path}: expected [{{"path": ..., "label": ..., "split": ...}}, ...] or a split file')
+            raise DataError(f'{path}: expected [{{"path": ..., "label": ..., "split": ...}}, ...] or a split file')
         records = ((f"entry {number}", entry) for number, entry in enumerate(content, start=1))
     elif suffix == ".jsonl":
         lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
@@ -174,7 +174,7 @@ def _csv_records(text: str, path: str) -> Iterator[tuple[str, dict[str, str]]]:
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            raise UserError(
+            raise DataError(
                 f"{path}, line {number}: {error}: the quotes do not match, write a quote inside of quotes as two"
             ) from error
         if fields is None:
@@ -188,48 +188,48 @@ def _csv_records(text: str, path: str) -> Iterator[tuple[str, dict[str, str]]]:
                 if count > 1 or (count < 1 and column != "split"):
                     what = f"two columns {column}" if count else f"no column {column}"
                     near = "" if count else did_you_mean(column, columns)
-                    raise UserError(
+                    raise DataError(
                         f"{path} has {what}{near}: the first line must be path,label or path,label,split, but is "
                         f'"{first_line.strip()}"'
                     )
             continue
         if len(fields) != len(columns):
-            raise UserError(
+            raise DataError(
                 f"{path}, line {number} has {len(fields)} field(s), the first line {len(columns)}: quote a field that "
                 "holds the separator"
             )
         yield f"line {number}", dict(zip(columns, fields, strict=True))
     if not columns:
-        raise UserError(f"{path} is empty: write path,label or path,label,split into its first line, then the images")
+        raise DataError(f"{path} is empty: write path,label or path,label,split into its first line, then the images")
 
 
 def _parsed(text: str, path: str, line: int = 0) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise UserError(f"{path} is nested too deeply to be a list of images") from error
+        raise DataError(f"{path} is nested too deeply to be a list of images") from error
     except ValueError as error:
         number = line or getattr(error, "lineno", 1)
-        raise UserError(f"{path}, line {number}: not valid JSON ({getattr(error, 'msg', error)})") from error
+        raise DataError(f"{path}, line {number}: not valid JSON ({getattr(error, 'msg', error)})") from error
 
 
 def _row(path: str, where: str, record: Any) -> Row:
     if not isinstance(record, dict):
-        raise UserError(f'{path}, {where}: expected {{"path": ..., "label": ...}}, found {str(record)[:60]}')
+        raise DataError(f'{path}, {where}: expected {{"path": ..., "label": ...}}, found {str(record)[:60]}')
     values = {}
     for column, names in COLUMNS.items():
         value = next((record[name] for name in names if record.get(name) is not None), "")
         if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise UserError(f"{path}, {where}: {column} is {value!r}: write a text or a whole number")
+            raise DataError(f"{path}, {where}: {column} is {value!r}: write a text or a whole number")
         values[column] = str(value).strip()
         if not values[column] and column != "split":
-            raise UserError(f"{path}, {where} has no {column}: fill it in, or remove the image from the list")
+            raise DataError(f"{path}, {where} has no {column}: fill it in, or remove the image from the list")
         try:
             values[column].encode()
         except UnicodeEncodeError as error:  # JSON can write half a character
-            raise UserError(f"{path}, {where}: {column} {values[column]!a} is not UTF-8: rename it") from error
+            raise DataError(f"{path}, {where}: {column} {values[column]!a} is not UTF-8: rename it") from error
     part = PART_OF.get(values["split"].lower(), "")
     if values["split"] and not part:
         near = did_you_mean(values["split"], PARTS)
-        raise UserError(f'{path}, {where}: split "{values["split"]}" is none of train, val and test{near}')
+        raise DataError(f'{path}, {where}: split "{values["split"]}" is none of train, val and test{near}')
     return Row(where, values["path"], values["label"], part)

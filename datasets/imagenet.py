@@ -3,7 +3,7 @@
 import os
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from user_error import UserError, did_you_mean
+from user_error import DataError, did_you_mean
 
 from .imagenet_family import ImageNetFamily, read_classnames
 from .splits import Split, sample_few_shot
@@ -28,7 +28,7 @@ class ImageNet(ImageNetFamily):
         folders = self.class_folders(train_dir)
         for folder, classname in self.class_folders(test_dir).items():
             if folder not in folders:
-                raise UserError(
+                raise DataError(
                     f'{os.path.join(test_dir, folder)} has no counterpart: class "{classname}" has no images in '
                     f"{train_dir}: add or remove the folder{did_you_mean(folder, folders)}"
                 )

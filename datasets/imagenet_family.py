@@ -6,7 +6,7 @@ Folders are listed anew in each run, which takes seconds; nothing is cached.
 import os
 
 from dassl.data.datasets import Datum
-from user_error import UserError
+from user_error import DataError
 
 from .annotations import parse_lines
 from .split_dataset import SplitDataset
@@ -44,12 +44,12 @@ class ImageNetFamily(SplitDataset):
         self.require(parent)
         folders = list_folders(parent)
         if not folders:
-            raise UserError(
+            raise DataError(
                 f"{type(self).__name__}: {parent} holds no class folders: sort the images into {self.layout}"
             )
         for folder in folders:
             if folder not in classnames:
-                raise UserError(
+                raise DataError(
                     f"{path} has no line for the folder {os.path.join(parent, folder)}: add it or remove the folder"
                 )
         return {folder: classnames[folder] for folder in folders}
@@ -61,7 +61,7 @@ class ImageNetFamily(SplitDataset):
             class_dir = os.path.join(parent, folder)
             names = list_files(class_dir) if os.path.isdir(class_dir) else []
             if not names:
-                raise UserError(
+                raise DataError(
                     f'{type(self).__name__}: class "{classname}" has no images: {class_dir} is missing or empty'
                 )
             items += [ListedImage(os.path.join(class_dir, name), label, classname=classname) for name in names]

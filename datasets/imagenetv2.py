@@ -3,7 +3,7 @@
 import os
 
 from dassl.data.datasets import DATASET_REGISTRY
-from user_error import UserError
+from user_error import DataError
 
 from .imagenet_family import ImageNetVariant, read_classnames
 from .splits import list_folders
@@ -27,7 +27,7 @@ class ImageNetV2(ImageNetVariant):
         folders = {str(place): classname for place, classname in enumerate(read_classnames(path).values())}
         for folder in list_folders(parent):
             if folder not in folders:
-                raise UserError(
+                raise DataError(
                     f"{os.path.join(parent, folder)}: {path} has {len(folders)} classes, so folders must be named 0 "
                     f"to {len(folders) - 1}: complete the file or remove the folder"
                 )

@@ -5,7 +5,7 @@ import os
 import re
 
 from dassl.data.datasets import Datum
-from user_error import UserError, did_you_mean
+from user_error import DataError, did_you_mean
 
 from .split_dataset import SplitDataset
 from .splits import PARTS, Split, listing, printable, split_classes
@@ -48,7 +48,7 @@ class OwnImages(SplitDataset):
             for label, place in places.items():
                 if label not in names:
                     near = did_you_mean(label, listed)
-                    raise UserError(f'{place} has no line in {self.names_path}{near}: add "{label} <class name>"')
+                    raise DataError(f'{place} has no line in {self.names_path}{near}: add "{label} <class name>"')
             names = {label: names[label] for label in places}
         else:
             names = {label: " ".join(label.replace("_", " ").split()) for label in places}
@@ -60,11 +60,11 @@ class OwnImages(SplitDataset):
         label_of: dict[str, str] = {}
         for label, name in names.items():
             if not name:
-                raise UserError(f'{places[label]} has an empty name, for "_" reads as a space: give it another')
+                raise DataError(f'{places[label]} has an empty name, for "_" reads as a space: give it another')
             other = label_of.setdefault(name.lower(), label)  # CLIP's tokenizer reads everything in lower case
             if other != label:
                 source = f" in {self.names_path}" if self.names_path else ""
-                raise UserError(
+                raise DataError(
                     f'{places[other]} and {places[label]} read as one class, "{name}"{source}: rename or merge one'
                 )
         return names
@@ -84,7 +84,7 @@ class OwnImages(SplitDataset):
         small = {place: len(items) for place, items in classes.items() if len(items) < FEWEST_TO_SPLIT}
         for place, number in small.items():
             others = f"; {len(small) - 1} more class(es) are too small" if len(small) > 1 else ""
-            raise UserError(
+            raise DataError(
                 f"{place} has {number} image(s), {FEWEST_TO_SPLIT} or more of each class are needed to split them "
                 f"50/20/30 into train, val and test: add images or remove the class{others}"
             )
@@ -106,17 +106,17 @@ class OwnImages(SplitDataset):
                 [os.path.normpath(os.path.join(self.image_dir, path)) for path, _, _ in content[part]] for part in PARTS
             ]
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise UserError(
+            raise DataError(
                 f"{self.split_path} is no split file ({type(error).__name__}: {error}): {self._way_out()}"
             ) from error
         missing = [path for part in parts for path in part if path not in images]
         if missing:
-            raise UserError(f"{self.split_path} {listing(missing)}: put them back, or {self._way_out()}")
+            raise DataError(f"{self.split_path} {listing(missing)}: put them back, or {self._way_out()}")
         train, val, test = ([images[path] for path in part] for part in parts)
         to_train = set(parts[0])
         for place, items in classes.items():
             if to_train.isdisjoint(item.impath for item in items):
-                raise UserError(
+                raise DataError(
                     f"{place} has no training images in {self.split_path}, which was made before: {self._way_out()}"
                 )
         later = len(images) - sum(map(len, parts))
@@ -133,7 +133,7 @@ def under_root(cfg, key: str) -> str:
     """
     path = cfg.DATASET[key]
     if path != printable(path):
-        raise UserError(f"DATASET.{key} {printable(path)}: this name is not UTF-8, as logs and results are: rename it")
+        raise DataError(f"DATASET.{key} {printable(path)}: this name is not UTF-8, as logs and results are: rename it")
     root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
     return os.path.normpath(os.path.join(root, os.path.expanduser(path)))
 
@@ -149,9 +149,9 @@ def read_text(path: str) -> str:
         with open(path, encoding="utf-8-sig", newline="") as file:
             return file.read()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check path and permissions") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}): check path and permissions") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
 
 
 def read_class_names(path: str, labels: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -173,12 +173,12 @@ def read_class_names(path: str, labels: dict[str, str]) -> tuple[dict[str, str],
         known = [(label, name) for label, name in parted if label in labels and name]
         if not known:
             if line.rstrip(" \t,") in labels:
-                raise UserError(f'{path}, line {number}: expected "<label> <class name>", found "{line}"')
+                raise DataError(f'{path}, line {number}: expected "<label> <class name>", found "{line}"')
             listed += [label for label, _ in parted[:1]]
             continue
         label, name = known[-1]
         if label in names:
-            raise UserError(f'{path}: lines {line_of[label]} and {number} both name "{label}": remove one')
+            raise DataError(f'{path}: lines {line_of[label]} and {number} both name "{label}": remove one')
         names[label] = " ".join(name.strip('"').replace("_", " ").split())  # quoted by a spreadsheet
         line_of[label] = number
     return names, [*listed, *names]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from dassl.data.datasets import DatasetBase, Datum
-from user_error import UserError
+from user_error import DataError, UserError
 
 from .splits import (
     Split,
@@ -55,7 +55,7 @@ class SplitDataset(DatasetBase):
             train, val = self.few_shot(train, val, cfg.DATASET.NUM_SHOTS, cfg.SEED)
             train, val, test = subsample_classes((train, val, test), cfg.DATASET.SUBSAMPLE_CLASSES)
         if not test:
-            raise UserError(f"{type(self).__name__}: the chosen classes have no test images: add some")
+            raise DataError(f"{type(self).__name__}: the chosen classes have no test images: add some")
         super().__init__(train_x=train, val=val, test=test)
 
     @classmethod
@@ -97,11 +97,11 @@ class SplitDataset(DatasetBase):
         try:
             os.stat(path)
         except PermissionError as error:
-            raise UserError(
+            raise DataError(
                 f"{type(self).__name__}: {path} cannot be reached ({error.strerror}): mend its permissions"
             ) from error
         except OSError as error:
-            raise UserError(
+            raise DataError(
                 f"{type(self).__name__}: {path} is missing; expected under the data root (--root): {self.layout}; "
                 f"official source: {self.source}"
             ) from error
@@ -144,7 +144,7 @@ def checked_template(template: str) -> str:
         UserError: there is not exactly one "{}".
     """
     if template and template.count("{}") != 1:
-        raise UserError(
+        raise DataError(
             f'DATASET.TEMPLATE is "{template}": write one {{}} where the class name goes, as in "a photo of a {{}}."'
         )
     return template

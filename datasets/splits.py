@@ -22,7 +22,7 @@ from itertools import chain
 
 from dassl.data.datasets import Datum
 from dassl.utils import write_json
-from user_error import UserError, did_you_mean, shorten
+from user_error import ConfigError, DataError, did_you_mean, shorten
 
 from .annotations import read_json
 
@@ -74,10 +74,10 @@ def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
                     names.append(entry.name)
     except OSError as error:
         what = "cannot be listed" if path == folder else "cannot be followed"
-        raise UserError(f"{printable(path)} {what} ({error.strerror}): check path and permissions") from error
+        raise DataError(f"{printable(path)} {what} ({error.strerror}): check path and permissions") from error
     for name in names:
         if name != printable(name):
-            raise UserError(
+            raise DataError(
                 f"{printable(os.path.join(folder, name))}: this name is not UTF-8, as class names and split files are: "
                 "rename it"
             )
@@ -96,7 +96,7 @@ def require_images(items: Iterable[Datum], listed_in: str) -> None:
     """
     missing = [item.impath for item in items if not os.path.isfile(item.impath)]
     if missing:
-        raise UserError(f"{listed_in} {listing(missing)}: put all images there, or mend or replace that file")
+        raise DataError(f"{listed_in} {listing(missing)}: put all images there, or mend or replace that file")
 
 
 def listing(missing: list[str]) -> str:
@@ -117,7 +117,7 @@ def read_split(split_path: str, image_dir: str) -> Split:
     try:
         train, val, test = ([_listed_image(entry, image_dir) for entry in content[part]] for part in PARTS)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(
+        raise DataError(
             f'{split_path} is not a split file: expected {{"train": [[path, label, class name], ...], "val": [...], '
             f'"test": [...]}} ({type(error).__name__}: {error}); replace or delete it'
         ) from error
@@ -190,7 +190,7 @@ def split_class_folders(
         classname = new_names.get(folder, folder)
         images = [os.path.join(class_dir, name) for name in list_files(class_dir)]
         if not images:
-            raise UserError(f"class folder {class_dir} holds no images: fill or remove it")
+            raise DataError(f"class folder {class_dir} holds no images: fill or remove it")
         classes.append([ListedImage(path, label, classname=classname) for path in images])
     return split_classes(classes, train_share, val_share)
 
@@ -212,7 +212,7 @@ def split_classes(
         end_of_val = end_of_train + round(len(items) * val_share)
         if not 0 < end_of_train < end_of_val < len(items):
             shares = "/".join(f"{100 * share:.0f}" for share in (train_share, val_share, 1 - train_share - val_share))
-            raise UserError(
+            raise DataError(
                 f'class "{items[0].classname}" has {len(items)} images in {os.path.dirname(items[0].impath)}, too few '
                 f"to be split {shares} into train, val and test: add images or remove the class"
             )
@@ -257,27 +257,27 @@ def check_split(split: Split, name: str, names_repeat: bool = False) -> None:
     train, _, test = split
     for part, items in (("training", train), ("test", test)):
         if not items:
-            raise UserError(f"{name}: there are no {part} images: add some")
+            raise DataError(f"{name}: there are no {part} images: add some")
     names: dict[int, str] = {}
     for part in split:
         for item in part:
             if names.setdefault(item.label, item.classname) != item.classname:
-                raise UserError(
+                raise DataError(
                     f'{name}: label {item.label} has two class names, "{names[item.label]}" and "{item.classname}", '
                     f"the second at {item.impath}: mend the split"
                 )
     labels_of_train = {item.label for item in train}
     for label in sorted(names):
         if label not in labels_of_train:
-            raise UserError(f'{name}: class "{names[label]}" has no images in train: add some or remove the class')
+            raise DataError(f'{name}: class "{names[label]}" has no images in train: add some or remove the class')
     if sorted(names) != list(range(len(names))):
         missing = min(set(range(len(names))) - set(names))
-        raise UserError(f"{name}: labels must be 0 to {len(names) - 1}, but none is {missing}: mend the split")
+        raise DataError(f"{name}: labels must be 0 to {len(names) - 1}, but none is {missing}: mend the split")
     label_of: dict[str, int] = {}
     for label, classname in names.items():
         other = label_of.setdefault(classname.replace("_", " "), label)  # as prompts read it
         if other != label and not names_repeat:
-            raise UserError(
+            raise DataError(
                 f'{name}: labels {other} and {label} have one class name, "{classname}", so no prompt can tell them '
                 "apart: rename or merge one"
             )
@@ -305,7 +305,7 @@ def subsample_classes(parts: Sequence[list[Datum]], which: str) -> list[list[Dat
     """
     choices = ["all", "base", "new"]
     if which not in choices:
-        raise UserError(
+        raise ConfigError(
             f'DATASET.SUBSAMPLE_CLASSES is "{which}": set it to all, base or new{did_you_mean(which, choices)}'
         )
     if which == "all":
@@ -314,7 +314,7 @@ def subsample_classes(parts: Sequence[list[Datum]], which: str) -> list[list[Dat
     middle = math.ceil(len(labels) / 2)
     chosen = labels[:middle] if which == "base" else labels[middle:]
     if not chosen:
-        raise UserError(f"DATASET.SUBSAMPLE_CLASSES {which}: of {len(labels)} class(es) none is left, use all")
+        raise ConfigError(f"DATASET.SUBSAMPLE_CLASSES {which}: of {len(labels)} class(es) none is left, use all")
     new_label = {label: position for position, label in enumerate(chosen)}
     return [
         [

@@ -10,4 +10,4 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the tensors of the tests are too 
 ruff check .
 ruff format --check .
 shellcheck .ci/run scripts/*.sh scripts/*/*.sh
-exec python -m pytest "$@"
+exec python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile "$@"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clip.model import CLIP
 from dassl.utils import load_checkpoint
-from user_error import UserError
+from user_error import CheckpointError
 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
@@ -43,7 +43,9 @@ def find_checkpoint(directory: str, names: Sequence[str], epoch: int | None) -> 
     for candidate in candidates:
         if osp.isfile(osp.join(folder, candidate)):
             return osp.join(folder, candidate)
-    raise UserError(f"no {' or '.join(candidates)} in {folder}: correct --model-dir or --load-epoch, or train first")
+    raise CheckpointError(
+        f"no {' or '.join(candidates)} in {folder}: correct --model-dir or --load-epoch, or train first"
+    )
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,10 @@ def read_checkpoint(path: str) -> Checkpoint:
     tensors = content.get("state_dict", content)
     named = isinstance(tensors, dict) and all(isinstance(name, str) for name in tensors)
     if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise UserError(f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors')
+        raise CheckpointError(f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors')
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise UserError(f"{path}: {name} has NaN or infinite values: test another epoch, or train again")
+            raise CheckpointError(f"{path}: {name} has NaN or infinite values: test another epoch, or train again")
     epoch, run = content.get("epoch"), content.get("run")
     return Checkpoint(
         {name.removeprefix("module."): tensor for name, tensor in tensors.items()},
@@ -107,7 +109,7 @@ def _check_same_clip(tensor: Tensor, own: Tensor | None, name: str, path: str) -
         own = own.float().cpu()
         if (own - tensor.float().cpu()).abs().max() <= ROUNDING * own.abs().max():
             return
-    raise UserError(
+    raise CheckpointError(
         f"{path}: its {name} is not that of this run's backbone: set MODEL.BACKBONE to the one it was trained on"
     )
 
@@ -120,14 +122,14 @@ def check_fits(learned: dict[str, Tensor], wanted: dict[str, Tensor], path: str)
     """
     for name in wanted:
         if name not in learned:
-            raise UserError(f"{path} has no {name}: it belongs to another method or another setting of this one")
+            raise CheckpointError(f"{path} has no {name}: it belongs to another method or another setting of this one")
     for name, tensor in learned.items():
         if name not in wanted:
-            raise UserError(
+            raise CheckpointError(
                 f"{path} has an unknown {name}: it belongs to another method or another setting of this one"
             )
         if tensor.shape != wanted[name].shape:
-            raise UserError(
+            raise CheckpointError(
                 f"{path}: {name} is {tuple(tensor.shape)} but this run needs {tuple(wanted[name].shape)}: it belongs "
                 "to another backbone, prompt length, prompt depth or (class-specific context) list of classes"
             )

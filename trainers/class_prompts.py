@@ -9,7 +9,7 @@ import clip
 from clip.class_text import ClassText
 from clip.model import CLIP
 from clip.simple_tokenizer import SimpleTokenizer
-from user_error import UserError, did_you_mean
+from user_error import ConfigError, did_you_mean
 
 CONTEXT_STD = 0.02  # of randomly initialised prompt vectors, in every method of the CoOp family
 
@@ -41,11 +41,11 @@ def class_text(
     words = words or " ".join(["X"] * n_ctx)
     room = context_length - 3 - len(_tokenizer.encode(words))  # SOS, "." and EOT
     if room < 1:
-        raise UserError(f"a context of {n_ctx} tokens leaves no room in CLIP's {context_length}: lower N_CTX")
+        raise ConfigError(f"a context of {n_ctx} tokens leaves no room in CLIP's {context_length}: lower N_CTX")
     lengths = [len(_tokenizer.encode(name)) for name in names]
     for name, length in zip(names, lengths, strict=True):
         if length > room:
-            raise UserError(
+            raise ConfigError(
                 f'class name "{name[:60]}" has {length} tokens but beside {n_ctx} context tokens only {room} fit into '
                 f"CLIP's {context_length}: shorten the name in the data set, or lower N_CTX"
             )
@@ -53,7 +53,7 @@ def class_text(
     try:
         return ClassText(tokens, n_ctx, position, lengths, class_specific)
     except ValueError as error:
-        raise UserError(f'{key} "{position}": {error}') from error
+        raise ConfigError(f'{key} "{position}": {error}') from error
 
 
 def template_text(class_names: list[str], template: str) -> ClassText:
@@ -63,7 +63,7 @@ def template_text(class_names: list[str], template: str) -> ClassText:
         UserError: the template has no place for the name, or a filled template is too long.
     """
     if "{}" not in template:
-        raise UserError(f'template "{template}" has no {{}} for the class name')
+        raise ConfigError(f'template "{template}" has no {{}} for the class name')
     return ClassText(clip.tokenize([template.replace("{}", name.replace("_", " ")) for name in class_names]))
 
 
@@ -85,7 +85,7 @@ def words_and_length(node, key: str) -> tuple[str, int]:
 def at_least_one(value: int, key: str) -> int:
     """``value``, or a UserError where it is below 1; ``key`` names the configuration key."""
     if value < 1:
-        raise UserError(f"{key} is {value}: it must be at least 1")
+        raise ConfigError(f"{key} is {value}: it must be at least 1")
     return value
 
 
@@ -93,7 +93,7 @@ def one_of(node, key: str, choices: tuple[str, ...], name: str) -> str:
     """``node[key]``, or a UserError where it is none of ``choices``; ``name`` is the node's, as TRAINER.MUDPT."""
     if node[key] not in choices:
         hint = did_you_mean(node[key], choices)
-        raise UserError(f'{name}.{key} is "{node[key]}"{hint}: choose one of {", ".join(choices)}')
+        raise ConfigError(f'{name}.{key} is "{node[key]}"{hint}: choose one of {", ".join(choices)}')
     return node[key]
 
 

@@ -22,7 +22,7 @@ from trainers.class_prompts import at_least_one, one_of, template_text
 from trainers.options import NOT_NEGATIVE, POSITIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import DEFAULT_TEMPLATE, TEMPLATES, dataset_template
-from user_error import UserError
+from user_error import ConfigError
 
 ENCODERS = ("both", "text", "vision")
 # From which layer and up to which (exclusive), as fractions of their number; the released code lists the layers.
@@ -69,9 +69,9 @@ class LoRALearner(nn.Module):
         encoder = one_of(node, "ENCODER", ENCODERS, "TRAINER.CLIP_LORA")
         position = one_of(node, "POSITION", (*POSITIONS, TOP3), "TRAINER.CLIP_LORA")
         if not 0 <= node.DROPOUT < 1:
-            raise UserError(f"TRAINER.CLIP_LORA.DROPOUT is {node.DROPOUT}: it must be at least 0 and below 1")
+            raise ConfigError(f"TRAINER.CLIP_LORA.DROPOUT is {node.DROPOUT}: it must be at least 0 and below 1")
         if encoder != "text" and not isinstance(clip_model.visual, VisionTransformer):
-            raise UserError(
+            raise ConfigError(
                 f'TRAINER.CLIP_LORA.ENCODER is "{encoder}", but a ResNet image encoder has no transformer '
                 "layers: choose text, or a ViT backbone"
             )
@@ -112,7 +112,7 @@ def adapted_parts(params: str) -> str:
     """
     named = params.split()
     if not named or set(named) - set("qkv"):
-        raise UserError(f'TRAINER.CLIP_LORA.PARAMS is "{params}": name one or more of q, k and v, as in "q k v"')
+        raise ConfigError(f'TRAINER.CLIP_LORA.PARAMS is "{params}": name one or more of q, k and v, as in "q k v"')
     return "".join(part for part in "qkv" if part in named)
 
 

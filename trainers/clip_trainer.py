@@ -17,7 +17,7 @@ from dassl.utils import load_pretrained_weights
 from trainers.checkpoints import check_fits, find_checkpoint, learned_tensors, read_checkpoint
 from trainers.epoch_average import EpochAverage
 from trainers.options import Range
-from user_error import UserError
+from user_error import CheckpointError, ConfigError, UserError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "amp")
 LEARNER = "prompt_learner"  # the name under which every method registers its learner, as in CoOp
@@ -33,7 +33,7 @@ def load_clip_to_cpu(cfg) -> CLIP:
     report_normalization(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
     resolution = model.visual.input_resolution
     if tuple(cfg.INPUT.SIZE) != (resolution, resolution):
-        raise UserError(
+        raise ConfigError(
             f"INPUT.SIZE {tuple(cfg.INPUT.SIZE)} does not fit the backbone: set INPUT.SIZE ({resolution}, {resolution})"
         )
     return model.requires_grad_(False)
@@ -46,7 +46,7 @@ def usable_precision(precision: str, key: str, device: torch.device) -> str:
         UserError: ``precision`` is none of `PRECISIONS`; ``key`` names the configuration key.
     """
     if precision not in PRECISIONS:
-        raise UserError(f'{key} is "{precision}": choose one of {", ".join(PRECISIONS)}')
+        raise ConfigError(f'{key} is "{precision}": choose one of {", ".join(PRECISIONS)}')
     if device.type == "cpu" and precision in ("fp16", "amp"):
         print(f"{key} {precision} needs a GPU: computing in fp32")
         return "fp32"
@@ -175,7 +175,7 @@ class CLIPTrainer(TrainerX):
         try:
             learned = getattr(self.learner, "from_released", lambda tensors: tensors)(learned)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+            raise CheckpointError(f"{path}: {error}") from error
         check_fits(learned, self.learner.state_dict(), path)
         self.learner.load_state_dict(learned)
         self.loaded_epoch = checkpoint.epoch
@@ -204,5 +204,5 @@ def require_vit(clip_model: CLIP, method: str) -> VisionTransformer:
         UserError: it is a ResNet.
     """
     if not isinstance(clip_model.visual, VisionTransformer):
-        raise UserError(f"{method} prompts the image encoder, which a ResNet has no place for: choose a ViT backbone")
+        raise ConfigError(f"{method} prompts the image encoder, which a ResNet has no place for: choose a ViT backbone")
     return clip_model.visual

@@ -16,7 +16,7 @@ from torch import Tensor
 from dassl.data import build_data_loader
 from dassl.utils import progress_bar
 from trainers.feature_adapter import FeatureTrainer
-from user_error import UserError
+from user_error import CheckpointError, ConfigError
 
 
 def rows_of(wanted: Sequence[str], known: Sequence[str]) -> list[int | None]:
@@ -44,7 +44,7 @@ class ClosedSetTrainer(FeatureTrainer):
     def check_one_epoch(self, cfg) -> None:
         """Raise a UserError where a method that looks at its images once is told to train longer."""
         if cfg.OPTIM.MAX_EPOCH != 1:
-            raise UserError(
+            raise ConfigError(
                 f"OPTIM.MAX_EPOCH is {cfg.OPTIM.MAX_EPOCH}: {type(self).__name__} has no epochs, set it to 1"
             )
 
@@ -97,13 +97,13 @@ class ClosedSetTrainer(FeatureTrainer):
         """
         if not directory:
             name = type(self).__name__
-            raise UserError(f"{name} without training cannot be tested: name a training run with --model-dir")
+            raise ConfigError(f"{name} without training cannot be tested: name a training run with --model-dir")
         super().load_model(directory, epoch)
 
     def before_loading(self, run: dict, path: str) -> None:
         super().before_loading(run, path)
         self.learner.known_classes = run.get("class_names")
         if self.learner.known_classes is None:
-            raise UserError(
+            raise CheckpointError(
                 f"{path} does not name its classes: it belongs to another method than {type(self).__name__}"
             )

@@ -13,7 +13,7 @@ from trainers.class_prompts import class_text, context_from_words, random_contex
 from trainers.clip_trainer import load_clip_to_cpu
 from trainers.coop_nodes import COOP
 from trainers.prompt_trainer import PromptTrainer
-from user_error import UserError
+from user_error import ConfigError
 
 __all__ = ["CoOp", "load_clip_to_cpu"]  # CoOp's own zero-shot trainer imports the loader from here
 
@@ -25,7 +25,7 @@ class PromptLearner(nn.Module):
         super().__init__()
         words, n_ctx = words_and_length(node, "TRAINER.COOP")
         if node.CSC and words:
-            raise UserError(
+            raise ConfigError(
                 f'TRAINER.COOP.CSC True needs a random context, but CTX_INIT is "{words}": set TRAINER.COOP.CTX_INIT ""'
             )
         if words:

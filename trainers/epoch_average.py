@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from user_error import UserError
+from user_error import CheckpointError, ConfigError
 
 
 def gaussian_weights(epochs: int, mean: float, std: float, key: str) -> list[float]:
@@ -22,10 +22,10 @@ def gaussian_weights(epochs: int, mean: float, std: float, key: str) -> list[flo
             the option.
     """
     if not std > 0:
-        raise UserError(f"{key}_STD is {std}: it must be above 0")
+        raise ConfigError(f"{key}_STD is {std}: it must be above 0")
     density = torch.exp(-0.5 * ((torch.arange(1, epochs + 1, dtype=torch.float64) - mean) / std) ** 2)
     if not 0 < density.sum() < math.inf:
-        raise UserError(f"{key}_MEAN is {mean}: no epoch of 1 to {epochs} (OPTIM.MAX_EPOCH) is near it")
+        raise ConfigError(f"{key}_MEAN is {mean}: no epoch of 1 to {epochs} (OPTIM.MAX_EPOCH) is near it")
     return (density / density.sum()).tolist()
 
 
@@ -54,7 +54,7 @@ class EpochAverage:
             UserError: that run weighted its epochs otherwise, as one with another OPTIM.MAX_EPOCH, or kept no average.
         """
         if not state or state["weights"] != self.weights:
-            raise UserError(
+            raise CheckpointError(
                 "an average over epochs cannot be continued with another OPTIM.MAX_EPOCH or other weights: choose "
                 "another OUTPUT_DIR, or delete the folder"
             )

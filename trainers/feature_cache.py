@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.closed_set import rows_of
-from user_error import UserError
+from user_error import CheckpointError
 
 SMALLEST = 0.1  # beta and alpha of the search
 
@@ -88,7 +88,7 @@ class Cache(nn.Module):
             return tensors
         known = tensors["labels"].flatten().long().tolist()
         if len(known) != len(tensors["keys"]) or not set(known) <= set(range(len(self.known_classes))):
-            raise UserError(
+            raise CheckpointError(
                 f"its cache has {len(tensors['keys'])} keys, {len(known)} labels and {len(self.known_classes)} classes "
                 "that do not belong together: train again"
             )

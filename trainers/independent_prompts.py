@@ -13,7 +13,7 @@ from clip.model import CLIP
 from clip.prompts import Prompts
 from trainers.class_prompts import at_least_one, class_text, context_from_words, context_words, random_context
 from trainers.clip_trainer import require_vit
-from user_error import UserError
+from user_error import CheckpointError
 
 WORDS_UP_TO = 4  # longest context that words initialise in the released codes
 # Where released whole-model checkpoints keep prompts: the first layer's, then each deeper layer's in its block.
@@ -73,7 +73,7 @@ class IndependentPrompts(nn.Module):
                 layers["visual_deep_ctx" if found[1] else "deep_ctx"][int(found[2])] = tensor
         for name, deep in layers.items():
             if len({tensor.shape for tensor in deep.values()}) > 1:
-                raise UserError(
+                raise CheckpointError(
                     f"the prompts of {name} differ in length from layer to layer: it belongs to another method"
                 )
             if deep:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.closed_set import ClosedSetTrainer, rows_of
-from user_error import UserError
+from user_error import CheckpointError, DataError
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -98,7 +98,7 @@ class LinearClassifier(nn.Module):
         rows = rows_of(self.class_names, self.known_classes)
         if None in rows:
             name = self.class_names[rows.index(None)]
-            raise UserError(f'LinearProbe knows only the classes it was trained on: no row for "{name}"')
+            raise CheckpointError(f'LinearProbe knows only the classes it was trained on: no row for "{name}"')
         return {**tensors, "weight": tensors["weight"][rows], "bias": tensors["bias"][rows]}
 
 
@@ -118,7 +118,7 @@ class LinearProbe(ClosedSetTrainer):
 
     def run_epoch(self) -> None:
         if self.num_classes < 2:
-            raise UserError(f"LinearProbe tells classes apart, but {self.cfg.DATASET.NAME} has one here")
+            raise DataError(f"LinearProbe tells classes apart, but {self.cfg.DATASET.NAME} has one here")
         with self.counted():
             features, labels = self._arrays(self.encode(self.all_train_images(augmented=False), "train features"))
             val = self.val_features(f"C is {DEFAULT_C}")

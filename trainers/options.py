@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from user_error import UserError
+from user_error import ConfigError
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Range:
         if not (above and value <= self.most and math.isfinite(value)):
             wanted = f"{'above' if self.open else 'at least'} {self.least}"
             wanted += f" and at most {self.most}" if math.isfinite(self.most) else ""
-            raise UserError(f"{key} is {value}: it must be {wanted}")
+            raise ConfigError(f"{key} is {value}: it must be {wanted}")
 
 
 NOT_NEGATIVE = Range()

@@ -17,7 +17,7 @@ from trainers.class_prompts import at_least_one, class_text, context_from_words,
 from trainers.options import NOT_NEGATIVE, POSITIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import dataset_template, frozen_text_features
-from user_error import UserError
+from user_error import ConfigError
 
 # Templates of the released code where they are not CoOp's: the class name stands last, after all words.
 TEMPLATES = {
@@ -40,7 +40,7 @@ class PromptLearner(nn.Module):
         super().__init__()
         n_ctx, n_words = at_least_one(node.N_CTX, "TRAINER.PROGRAD.N_CTX"), len(words.split())
         if n_words > n_ctx:
-            raise UserError(
+            raise ConfigError(
                 f'TRAINER.PROGRAD.N_CTX is {n_ctx}, but the template begins with the {n_words} words "{words}": '
                 "raise N_CTX, or set TRAINER.PROGRAD.CTX_INIT False"
             )

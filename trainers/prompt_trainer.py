@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clip.model import CLIP
 from clip.prompts import Prompts
 from trainers.clip_trainer import CLIPTrainer
-from user_error import UserError
+from user_error import ConfigError
 
 FIXED_TRANSFORMS = {"center_crop", "normalize", "instance_norm"}  # those that give an image the same pixels each time
 MOST_CACHED_BYTES = 2**30  # of the training images' features
@@ -126,7 +126,7 @@ class PromptTrainer(CLIPTrainer):
         learner = self.build_prompt_learner(cfg, class_names, clip_model)
         chunk_classes = getattr(cfg.TRAIN, "CHUNK_CLASSES", 0)
         if chunk_classes < 0:
-            raise UserError(f"TRAIN.CHUNK_CLASSES is {chunk_classes}: give a number of classes, or 0 for all at once")
+            raise ConfigError(f"TRAIN.CHUNK_CLASSES is {chunk_classes}: give a number of classes, or 0 for all at once")
         return PromptedCLIP(clip_model, learner, chunk_classes), learner
 
     def before_train(self) -> None:

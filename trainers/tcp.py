@@ -21,7 +21,7 @@ from trainers.consistency import loss_near_text
 from trainers.options import NOT_NEGATIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import dataset_template, frozen_text_features, own_template
-from user_error import UserError
+from user_error import ConfigError
 
 # Templates of the released code where they are not CoOp's.
 TEMPLATES = {
@@ -66,7 +66,7 @@ class PromptLearner(nn.Module):
         try:
             tokens = clip.tokenize([f"{placeholders} {after_context.replace('{}', name)}" for name in names])
         except TextTooLongError as error:  # the template with the name alone was not
-            raise UserError(
+            raise ConfigError(
                 f"TRAINER.TCP: {n_ctx} context tokens leave too little room for the class names: lower N_CTX, or the "
                 "number of words in CTX_INIT"
             ) from error
@@ -80,7 +80,7 @@ class PromptLearner(nn.Module):
 def _layer(depth: int, layers: int) -> int:
     """The layer, counted from 1, before which the class prompts enter."""
     if depth < 2:
-        raise UserError(f"TRAINER.TCP.DEPTH is {depth}: the class prompts enter before layer 2 or a later one")
+        raise ConfigError(f"TRAINER.TCP.DEPTH is {depth}: the class prompts enter before layer 2 or a later one")
     if depth > layers:
         print(
             f"TRAINER.TCP.DEPTH {depth}: the text encoder has {layers} layers, the class prompts enter before its last"

@@ -22,7 +22,7 @@ from trainers.feature_cache import SMALLEST, Cache
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.options import NOT_NEGATIVE, Range
 from trainers.templates import DEFAULT_TEMPLATE, dataset_template
-from user_error import UserError
+from user_error import ConfigError
 
 # The released settings: largest beta and alpha of the search, alpha before it. Data sets without any have ImageNet's.
 RELEASED = {
@@ -59,11 +59,11 @@ class CacheTrainer(ClosedSetTrainer):
         scale, step = cfg.TRAINER.TIP_ADAPTER.SEARCH_SCALE, cfg.TRAINER.TIP_ADAPTER.SEARCH_STEP
         numbers = [end for end in scale if type(end) in (int, float) and SMALLEST < end < math.inf]
         if len(scale) not in (0, 2) or len(numbers) < len(scale):
-            raise UserError(
+            raise ConfigError(
                 f"TRAINER.TIP_ADAPTER.SEARCH_SCALE is {scale}: give [] or largest beta and alpha, above {SMALLEST}"
             )
         if len(step) != 2 or not all(type(count) is int and count >= 1 for count in step):
-            raise UserError(
+            raise ConfigError(
                 f"TRAINER.TIP_ADAPTER.SEARCH_STEP is {step}: give the numbers of betas and of alphas, both at least 1"
             )
 

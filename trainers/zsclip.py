@@ -12,7 +12,7 @@ from dassl.engine import TRAINER_REGISTRY, TrainerX
 from trainers.clip_trainer import load_clip_to_cpu
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.templates import dataset_template, ensemble_features
-from user_error import UserError
+from user_error import ConfigError
 
 
 @TRAINER_REGISTRY.register()
@@ -41,7 +41,7 @@ class ZeroshotCLIP(TrainerX):
         return self.clip_model.logit_scale.float().exp() * image_features @ self.text_features.t()
 
     def train(self) -> None:
-        raise UserError(f"{self.cfg.TRAINER.NAME} has nothing to train: add --eval-only")
+        raise ConfigError(f"{self.cfg.TRAINER.NAME} has nothing to train: add --eval-only")
 
 
 @TRAINER_REGISTRY.register()

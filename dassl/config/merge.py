@@ -13,13 +13,13 @@ from difflib import SequenceMatcher, get_close_matches
 import yacs.config
 import yaml
 
-from dassl.utils.errors import UserError
+from dassl.utils.errors import ConfigError
 
 _VALUE_TYPES = (bool, int, float, str, list, tuple, type(None))
 
 
 class CfgNode(yacs.config.CfgNode):
-    """A yacs node whose merges raise UserError; plain yacs nodes may be assigned into it."""
+    """A yacs node whose merges raise ConfigError; plain yacs nodes may be assigned into it."""
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
         """See :func:`merge_from_file`."""
@@ -52,17 +52,17 @@ def read_yaml(path: str | os.PathLike) -> dict:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)
     except FileNotFoundError as error:
-        raise UserError(f"config file not found: {path}") from error
+        raise ConfigError(f"config file not found: {path}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the config file {path}: {error}") from error
+        raise ConfigError(f"cannot read the config file {path}: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise UserError(f"{path}: expected KEY: value lines, got {type(values).__name__}")
+        raise ConfigError(f"{path}: expected KEY: value lines, got {type(values).__name__}")
     return values
 
 
@@ -74,7 +74,7 @@ def merge_from_list(cfg: yacs.config.CfgNode, pairs: list | None) -> None:
     """
     pairs = pairs or []
     if len(pairs) % 2:
-        raise UserError(f'KEY VALUE pairs: "{pairs[-1]}" has no partner; write a key, a space, its value')
+        raise ConfigError(f'KEY VALUE pairs: "{pairs[-1]}" has no partner; write a key, a space, its value')
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         for part in reversed(key.split(".")):
             value = {part: value}
@@ -92,17 +92,17 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
         as_it_comes = named and node.is_new_allowed() and (key not in node or in_trainer_node)
         if key not in node and not as_it_comes:
             full_key = _down_to_first_value(full_key, value)
-            raise UserError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
+            raise ConfigError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
         old = node.get(key)
         if isinstance(value, dict):
             if not isinstance(old, yacs.config.CfgNode):
                 if not as_it_comes:
-                    raise UserError(f'config key "{full_key}" in {source}: expected a value, got a group of keys')
+                    raise ConfigError(f'config key "{full_key}" in {source}: expected a value, got a group of keys')
                 node[key] = CfgNode(new_allowed=True)
             _merge(root, node[key], value, (*path, key), source)
         elif isinstance(old, yacs.config.CfgNode):
             if value is not None:  # "TRAINER:" with every line below it commented out
-                raise UserError(f'config key "{full_key}" in {source}: expected a group of keys, got {value!r}')
+                raise ConfigError(f'config key "{full_key}" in {source}: expected a group of keys, got {value!r}')
         elif as_it_comes:
             node[key] = _decoded(value)
         else:
@@ -139,7 +139,7 @@ def _fitting(value, old, where: str):
         return float(new)
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         return type(old)(new)
-    raise UserError(f"{where}: expected {type(old).__name__} like {old!r}, got {new!r}")
+    raise ConfigError(f"{where}: expected {type(old).__name__} like {old!r}, got {new!r}")
 
 
 def _down_to_first_value(full_key: str, value) -> str:

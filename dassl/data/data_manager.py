@@ -9,7 +9,7 @@ from tabulate import tabulate
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dassl.config import get_cfg_default
-from dassl.utils import UserError, read_image
+from dassl.utils import ConfigError, DataError, read_image
 from dassl.utils.distributed import processes_on_machine, share, world_size
 
 from .datasets import build_dataset
@@ -62,12 +62,12 @@ def build_data_loader(
         dataset_wrapper: used instead of DatasetWrapper.
     """
     if not data_source:
-        raise UserError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images")
+        raise DataError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images")
     if batch_size < 1:
-        raise UserError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
+        raise ConfigError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
     for key in ("NUM_WORKERS", "CACHE_MB"):
         if loader_setting(cfg, key) < 0:
-            raise UserError(f"DATALOADER.{key} must be at least 0, got {loader_setting(cfg, key)}")
+            raise ConfigError(f"DATALOADER.{key} must be at least 0, got {loader_setting(cfg, key)}")
     wrapper = dataset_wrapper or DatasetWrapper
     dataset = wrapper(cfg, data_source, transform=tfm, is_train=is_train)
     options = {
@@ -194,7 +194,7 @@ class DatasetWrapper(Dataset):
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         if self.k_tfm > 1 and transform is None:
-            raise UserError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
+            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.to_tensor = build_img0_transform(cfg) if self.return_img0 else None
         self._exact = loader_setting(cfg, "EXACT_DECODING")

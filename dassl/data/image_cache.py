@@ -6,7 +6,7 @@ import multiprocessing
 import numpy as np
 from PIL import Image
 
-from dassl.utils import UserError
+from dassl.utils import ConfigError
 
 _OFFSET, _WIDTH, _HEIGHT, _EXIF, _PATH = range(5)  # columns of the table
 
@@ -39,7 +39,7 @@ class ImageCache:
             table = mmap.mmap(-1, 8 * (1 + 5 * length))
         except (OSError, OverflowError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UserError(
+            raise ConfigError(
                 f"DATALOADER.CACHE_MB: no room for {budget >> 20} MiB of decoded images ({reason}); choose less, or 0"
             ) from error
         self._used = np.frombuffer(table, np.int64, count=1)  # bytes

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from torch.utils.data import RandomSampler, Sampler, SequentialSampler
 
-from dassl.utils import UserError, check_availability
+from dassl.utils import ConfigError, check_availability
 
 AVAI_SAMPLERS = ["RandomSampler", "SequentialSampler", "RandomDomainSampler", "SeqDomainSampler", "RandomClassSampler"]
 
@@ -43,7 +43,7 @@ class _DomainSampler(_DrawnSampler):
         self.domains = list(self._by_domain)
         self.n_domain = n_domain if n_domain and n_domain > 0 else len(self.domains)
         if batch_size % self.n_domain:
-            raise UserError(f"DATALOADER: BATCH_SIZE {batch_size} is no multiple of the {self.n_domain} domains in it")
+            raise ConfigError(f"DATALOADER: BATCH_SIZE {batch_size} is no multiple of the {self.n_domain} domains in it")
         self.n_img_per_domain = batch_size // self.n_domain
         super().__init__()
 
@@ -90,14 +90,14 @@ class RandomClassSampler(_DrawnSampler):
 
     def __init__(self, data_source, batch_size: int, n_ins: int):
         if batch_size < n_ins:
-            raise UserError(f"DATALOADER: BATCH_SIZE {batch_size} is below N_INS {n_ins}, the images per class")
+            raise ConfigError(f"DATALOADER: BATCH_SIZE {batch_size} is below N_INS {n_ins}, the images per class")
         self._by_label = defaultdict(list)
         for index, item in enumerate(data_source):
             self._by_label[item.label].append(index)
         self.n_ins = n_ins
         self.ncls_per_batch = batch_size // n_ins
         if len(self._by_label) < self.ncls_per_batch:
-            raise UserError(f"DATALOADER: a batch takes {self.ncls_per_batch} classes, there are {len(self._by_label)}")
+            raise ConfigError(f"DATALOADER: a batch takes {self.ncls_per_batch} classes, there are {len(self._by_label)}")
         super().__init__()
 
     def _draw(self, rng) -> list[int]:

@@ -18,8 +18,9 @@ from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
 from dassl.utils import (
     AverageMeter,
+    CheckpointError,
+    ConfigError,
     MetricMeter,
-    UserError,
     check_availability,
     progress_bar,
     set_random_seed,
@@ -134,7 +135,7 @@ class SimpleTrainer(TrainerBase):
             return
         shown = "; ".join(changed[:3]) + ("; ..." if len(changed) > 3 else "")
         if not self.cfg.RESUME:
-            raise UserError(
+            raise CheckpointError(
                 f"{self.output_dir} holds an unfinished run with other settings ({shown}): choose another OUTPUT_DIR, "
                 "or delete the folder"
             )
@@ -148,9 +149,9 @@ class SimpleTrainer(TrainerBase):
         self._check_selection()
         self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
         if self.cfg.RESUME and self.start_epoch == 0:
-            raise UserError(f"RESUME: there is no checkpoint of {self.get_model_names()} in {self.cfg.RESUME}")
+            raise CheckpointError(f"RESUME: there is no checkpoint of {self.get_model_names()} in {self.cfg.RESUME}")
         if self.start_epoch > self.max_epoch:
-            raise UserError(
+            raise CheckpointError(
                 f"{self.cfg.RESUME or self.output_dir} holds a run of {self.start_epoch} epochs, more than "
                 f"OPTIM.MAX_EPOCH {self.max_epoch}; choose another OUTPUT_DIR"
             )
@@ -161,7 +162,7 @@ class SimpleTrainer(TrainerBase):
     def _check_selection(self) -> None:
         test = self.cfg.TEST
         if test.FINAL_MODEL == "best_val" and not test.NO_TEST and self.val_loader is None:
-            raise UserError(
+            raise ConfigError(
                 f"TEST.FINAL_MODEL best_val: {self.cfg.DATASET.NAME} has no val split to choose by; use last_step"
             )
 

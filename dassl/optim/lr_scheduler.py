@@ -15,7 +15,7 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dassl.utils import UserError, check_availability
+from dassl.utils import ConfigError, check_availability
 
 AVAI_SCHEDS = ["single_step", "multi_step", "cosine"]
 
@@ -59,7 +59,7 @@ class EpochScheduler(LRScheduler):
 
     def load_state_dict(self, state_dict: dict) -> None:
         if "successor" in state_dict:
-            raise UserError("cannot resume a run of upstream Dassl: its scheduler was saved as an object")
+            raise ConfigError("cannot resume a run of upstream Dassl: its scheduler was saved as an object")
         self.last_epoch = state_dict["last_epoch"]
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
@@ -69,7 +69,7 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> EpochScheduler:
     check_availability(optim_cfg.LR_SCHEDULER, AVAI_SCHEDS, "OPTIM.LR_SCHEDULER")
     check_availability(optim_cfg.WARMUP_TYPE, ["linear", "constant"], "OPTIM.WARMUP_TYPE")
     if optim_cfg.MAX_EPOCH < 1:
-        raise UserError(f"OPTIM.MAX_EPOCH must be at least 1, got {optim_cfg.MAX_EPOCH}")
+        raise ConfigError(f"OPTIM.MAX_EPOCH must be at least 1, got {optim_cfg.MAX_EPOCH}")
     return EpochScheduler(optimizer, optim_cfg)
 
 
@@ -80,8 +80,8 @@ def _stepsize(optim_cfg) -> int | list[int]:
         if isinstance(stepsize, (list, tuple)) and stepsize:
             stepsize = stepsize[-1]
         if not isinstance(stepsize, int):
-            raise UserError(f"OPTIM.STEPSIZE of single_step must be a number of epochs, got {stepsize!r}")
+            raise ConfigError(f"OPTIM.STEPSIZE of single_step must be a number of epochs, got {stepsize!r}")
         return stepsize if stepsize > 0 else optim_cfg.MAX_EPOCH
     if not isinstance(stepsize, (list, tuple)) or not all(isinstance(milestone, int) for milestone in stepsize):
-        raise UserError(f"OPTIM.STEPSIZE of {optim_cfg.LR_SCHEDULER} must be a list of epochs, got {stepsize!r}")
+        raise ConfigError(f"OPTIM.STEPSIZE of {optim_cfg.LR_SCHEDULER} must be a list of epochs, got {stepsize!r}")
     return [milestone for milestone in stepsize if milestone > 0]

@@ -1,7 +1,7 @@
 import torch
 import torch.nn as nn
 
-from dassl.utils import UserError, check_availability, tolist_if_not
+from dassl.utils import ConfigError, check_availability, tolist_if_not
 
 AVAI_OPTIMS = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 
@@ -19,7 +19,7 @@ def build_optimizer(model, optim_cfg, param_groups=None) -> torch.optim.Optimize
     try:
         return _build(model, optim_cfg, param_groups)
     except ValueError as error:  # torch names the value
-        raise UserError(f"OPTIM: {error}: correct it") from error
+        raise ConfigError(f"OPTIM: {error}: correct it") from error
 
 
 def _build(model, optim_cfg, param_groups) -> torch.optim.Optimizer:
@@ -57,7 +57,9 @@ def _staged_groups(model: nn.Module, optim_cfg) -> list[dict]:
     new_layers = tolist_if_not(optim_cfg.NEW_LAYERS) if isinstance(optim_cfg.NEW_LAYERS, str) else optim_cfg.NEW_LAYERS
     for name in new_layers:
         if name not in children:
-            raise UserError(f'OPTIM.NEW_LAYERS: {type(model).__name__} has no layer "{name}", it has {list(children)}')
+            raise ConfigError(
+                f'OPTIM.NEW_LAYERS: {type(model).__name__} has no layer "{name}", it has {list(children)}'
+            )
     base = [p for name, child in children.items() if name not in new_layers for p in child.parameters()]
     new = [p for name, child in children.items() if name in new_layers for p in child.parameters()]
     return [{"params": base, "lr": optim_cfg.LR * optim_cfg.BASE_LR_MULT}, {"params": new}]

@@ -1,5 +1,16 @@
 from .atomic import atomic_write
-from .errors import NonFiniteLossError, UnknownNameError, UserError, did_you_mean
+from .errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    NonFiniteLossError,
+    OutputError,
+    ProcessError,
+    TrainingError,
+    UnknownNameError,
+    UserError,
+    did_you_mean,
+)
 from .logger import Logger, setup_logger
 from .meters import AverageMeter, MetricMeter
 from .progress import progress_bar
@@ -34,10 +45,16 @@ from .torchtools import (
 
 __all__ = [
     "AverageMeter",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
     "Logger",
     "MetricMeter",
     "NonFiniteLossError",
+    "OutputError",
+    "ProcessError",
     "Registry",
+    "TrainingError",
     "UnknownNameError",
     "UserError",
     "atomic_write",

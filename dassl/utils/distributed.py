@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .errors import UserError
+from .errors import ProcessError
 
 PATIENCE = 5  # seconds that a process which fails gives the others to clean up, before torchrun ends them
 TIMEOUT = datetime.timedelta(minutes=30)  # for one exchange, such as the wait until rank 0 has written a dataset
@@ -30,7 +30,7 @@ _store: dist.Store | None = None  # what all processes can write into and read, 
 _runs = itertools.count()
 
 
-class ExchangeError(UserError):
+class ExchangeError(ProcessError):
     """Another process has ended, or cannot be reached."""
 
 
@@ -87,7 +87,7 @@ def connect(use_cuda: bool) -> None:
     if gpus:
         count, own = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
         if count > gpus:
-            raise UserError(
+            raise ProcessError(
                 f"torchrun --nproc_per_node={count} on a machine with {gpus} GPU(s): start one process per GPU, or "
                 "set USE_CUDA False"
             )
@@ -209,7 +209,7 @@ def share(length: int) -> slice:
         UserError: ``length`` is no multiple of the number of processes.
     """
     if length % world_size():
-        raise UserError(
+        raise ProcessError(
             f"a batch of {length} images cannot be shared by {world_size()} processes: choose a multiple of "
             f"{world_size()} for DATALOADER.TRAIN_X.BATCH_SIZE, not above the number of training images, or another "
             "--nproc_per_node"

@@ -1,13 +1,32 @@
 """Mistakes that the person at the keyboard can mend, told in one line."""
 
-from user_error import UserError, did_you_mean
+from user_error import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    OutputError,
+    ProcessError,
+    TrainingError,
+    UserError,
+    did_you_mean,
+)
 
-__all__ = ["NonFiniteLossError", "UnknownNameError", "UserError", "did_you_mean"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "NonFiniteLossError",
+    "OutputError",
+    "ProcessError",
+    "UnknownNameError",
+    "UserError",
+    "did_you_mean",
+]
 
 
-class UnknownNameError(UserError, KeyError):
+class UnknownNameError(ConfigError, KeyError):
     """A name that nothing is registered under."""
 
 
-class NonFiniteLossError(UserError, FloatingPointError):
+class NonFiniteLossError(TrainingError, FloatingPointError):
     """The training loss became NaN or infinite."""

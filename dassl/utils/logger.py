@@ -6,7 +6,7 @@ import time
 
 from tqdm import tqdm
 
-from .errors import UserError
+from .errors import OutputError
 from .progress import bars_are_shown
 from .tools import mkdir_if_missing
 
@@ -27,7 +27,7 @@ class Logger:
             try:
                 self.file = open(fpath, "w", buffering=1, encoding="utf-8")
             except OSError as error:
-                raise UserError(f"cannot write {fpath}: {error.strerror}") from error
+                raise OutputError(f"cannot write {fpath}: {error.strerror}") from error
 
     def write(self, msg: str) -> None:
         if self.file is not None:

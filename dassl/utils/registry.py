@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .errors import UserError
+from .errors import ConfigError
 from .tools import check_availability
 
 
@@ -30,7 +30,7 @@ class Registry:
         name = obj.__name__
         if name in self._objects and not force:
             first = self._objects[name].__module__
-            raise UserError(f'{self._name.lower()} "{name}" is defined twice, in {first} and in {obj.__module__}')
+            raise ConfigError(f'{self._name.lower()} "{name}" is defined twice, in {first} and in {obj.__module__}')
         self._objects[name] = obj
         return obj
 

@@ -15,14 +15,14 @@ import torch
 from PIL import Image
 
 from .atomic import atomic_write
-from .errors import UnknownNameError, UserError, did_you_mean
+from .errors import ConfigError, DataError, OutputError, UnknownNameError, did_you_mean
 
 
 def mkdir_if_missing(dirname: str) -> None:
     try:
         os.makedirs(dirname or ".", exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {dirname}: {error.strerror}") from error
+        raise OutputError(f"cannot make the folder {dirname}: {error.strerror}") from error
 
 
 def check_isfile(fpath: str) -> bool:
@@ -38,7 +38,7 @@ def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
     try:
         names = [name for name in os.listdir(path) if not name.startswith(".")]
     except OSError as error:
-        raise UserError(f"cannot list the folder {path}: {error.strerror}") from error
+        raise DataError(f"cannot list the folder {path}: {error.strerror}") from error
     return sorted(names) if sort else names
 
 
@@ -47,9 +47,9 @@ def read_json(fpath: str):
         with open(fpath, encoding="utf-8") as file:
             return json.load(file)
     except OSError as error:
-        raise UserError(f"cannot read {fpath}: {error.strerror}") from error
+        raise DataError(f"cannot read {fpath}: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"{fpath} is not valid JSON: {error}") from error
+        raise DataError(f"{fpath} is not valid JSON: {error}") from error
 
 
 def write_json(obj, fpath: str) -> None:
@@ -80,9 +80,9 @@ def read_image(path: str, suffices: Callable[[int, int], bool] | None = None) ->
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return image.convert("RGB")
     except FileNotFoundError as error:
-        raise UserError(f"image not found: {path}") from error
+        raise DataError(f"image not found: {path}") from error
     except Exception as error:  # Pillow's decoders fail in many ways
-        raise UserError(f"cannot read the image {path}: {error}; replace the file or take it out") from error
+        raise DataError(f"cannot read the image {path}: {error}; replace the file or take it out") from error
 
 
 def set_random_seed(seed: int) -> None:
@@ -92,7 +92,7 @@ def set_random_seed(seed: int) -> None:
         UserError: ``seed`` is not in 0..2**32 - 1, all that NumPy takes.
     """
     if not 0 <= seed < 2**32:
-        raise UserError(f"SEED is {seed}: choose a number from 0 to {2**32 - 1}")
+        raise ConfigError(f"SEED is {seed}: choose a number from 0 to {2**32 - 1}")
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)  # all GPUs too

@@ -14,7 +14,7 @@ import torch.nn as nn
 
 from .atomic import atomic_write
 from .distributed import is_main
-from .errors import UserError
+from .errors import CheckpointError
 
 _BEST = "model-best.pth.tar"
 
@@ -78,13 +78,15 @@ def load_checkpoint(fpath: str) -> dict:
         UserError: the file is missing, damaged, or holds more than tensors and plain values.
     """
     if not osp.isfile(fpath):
-        raise UserError(f"checkpoint not found: {fpath}")
+        raise CheckpointError(f"checkpoint not found: {fpath}")
     try:
         with torch.serialization.safe_globals(_FOREIGN):
             return torch.load(fpath, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and storage errors of many kinds
         reason = str(error).strip().splitlines()[:1]
-        raise UserError(f"{fpath} is damaged or no checkpoint ({''.join(reason) or type(error).__name__})") from error
+        raise CheckpointError(
+            f"{fpath} is damaged or no checkpoint ({''.join(reason) or type(error).__name__})"
+        ) from error
 
 
 def checkpoint_path(directory: str, epoch: int | None = None) -> str:
@@ -94,7 +96,7 @@ def checkpoint_path(directory: str, epoch: int | None = None) -> str:
         UserError: there is none.
     """
     if not osp.isdir(directory):
-        raise UserError(f"no checkpoint folder {directory}: correct --model-dir, or train first")
+        raise CheckpointError(f"no checkpoint folder {directory}: correct --model-dir, or train first")
     if epoch is not None:
         path = osp.join(directory, f"model.pth.tar-{epoch}")
     elif osp.isfile(osp.join(directory, _BEST)):
@@ -103,7 +105,7 @@ def checkpoint_path(directory: str, epoch: int | None = None) -> str:
         path = last_checkpoint(directory)
     if not osp.isfile(path):
         there = ", ".join(sorted(name for name in os.listdir(directory) if ".pth.tar" in name)) or "no checkpoint"
-        raise UserError(f"checkpoint not found: {path} (in that folder: {there})")
+        raise CheckpointError(f"checkpoint not found: {path} (in that folder: {there})")
     return path
 
 
@@ -114,7 +116,7 @@ def last_checkpoint(directory: str) -> str:
         with open(pointer, encoding="utf-8") as file:
             return osp.join(directory, osp.basename(file.readline().strip()))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"no checkpoint in {directory}: cannot read {pointer}") from error
+        raise CheckpointError(f"no checkpoint in {directory}: cannot read {pointer}") from error
 
 
 def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
@@ -127,12 +129,12 @@ def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
         UserError: it belongs to another method, backbone or number of classes.
     """
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise UserError(f'{fpath} is no checkpoint of a trainer: it has no "state_dict"')
+        raise CheckpointError(f'{fpath} is no checkpoint of a trainer: it has no "state_dict"')
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:  # a heading, then a line for each kind of mismatch
         first = (str(error).splitlines() + [""])[1].strip() or str(error)
-        raise UserError(f"{fpath} is of another method, backbone or setting: {first}") from error
+        raise CheckpointError(f"{fpath} is of another method, backbone or setting: {first}") from error
 
 
 def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer=None, scheduler=None) -> int:
@@ -148,7 +150,9 @@ def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer
         try:
             part.load_state_dict(state)
         except (ValueError, KeyError) as error:
-            raise UserError(f"cannot resume from {fpath}: its {type(part).__name__} state does not fit") from error
+            raise CheckpointError(
+                f"cannot resume from {fpath}: its {type(part).__name__} state does not fit"
+            ) from error
     return checkpoint["epoch"]
 
 
@@ -176,7 +180,7 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
     wanted = model.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
     if not fitting:
-        raise UserError(f"{weight_path} has no weight that fits {type(model).__name__} in name and shape")
+        raise CheckpointError(f"{weight_path} has no weight that fits {type(model).__name__} in name and shape")
     model.load_state_dict({**wanted, **fitting})
     print(f"Successfully loaded pretrained weights from {weight_path}")
     if len(fitting) < len(given):

@@ -21,7 +21,7 @@ from datasets.generated_dataset import GeneratedDataset
 from datasets.prepare.sources import SOURCES
 from datasets.split_dataset import SplitDataset
 from datasets.splits import PARTS, Split, by_label, split_classes, split_hash
-from user_error import UserError, did_you_mean, shorten
+from user_error import DataError, UserError, did_you_mean, shorten
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 SAMPLE = 200  # images looked at unless all are
@@ -89,7 +89,7 @@ def canonical_name(name: str) -> str:
     """
     if name.lower() not in aliases():
         near = did_you_mean(name, aliases())
-        raise UserError(f'"{name}" is neither a data set nor a path{near}; there are {", ".join(known_names())}')
+        raise DataError(f'"{name}" is neither a data set nor a path{near}; there are {", ".join(known_names())}')
     return aliases()[name.lower()]
 
 
@@ -163,7 +163,7 @@ def located(cfg) -> SplitDataset:
     """
     dataset = DATASET_REGISTRY.get(cfg.DATASET.NAME)
     if not issubclass(dataset, SplitDataset):
-        raise UserError(f"{cfg.DATASET.NAME} is a data set of another kind than those here: only train.py can read it")
+        raise DataError(f"{cfg.DATASET.NAME} is a data set of another kind than those here: only train.py can read it")
     return dataset.located(cfg)
 
 

@@ -18,7 +18,7 @@ import sys
 
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
-from user_error import UserError, print_error
+from user_error import DataError, UserError, print_error
 
 from .layout import lay_out
 from .sources import SOURCES
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         names = dict.fromkeys(canonical_name(name) for name in args.names)
         for name in names:
             if name not in SOURCES:
-                raise UserError(f'"{name}" needs no preparation: choose {", ".join(SOURCES)}')
+                raise DataError(f'"{name}" needs no preparation: choose {", ".join(SOURCES)}')
     except UserError as error:
         return print_error(error)
     failed = False

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from dassl.utils import progress_bar
 from datasets.splits import printable
-from user_error import UserError
+from user_error import DataError
 from verified_download import require_space
 
 MOST_MEMBERS = 5_000_000
@@ -78,14 +78,14 @@ def unpack(archive: str, destination: str, label: str, folder: str = "", inner: 
             os.remove(packed)
     except OSError as error:
         where = f" at {printable(os.fspath(error.filename))}" if error.filename else ""
-        raise UserError(f"cannot unpack {label} to {destination}: {error.strerror or error}{where}") from error
+        raise DataError(f"cannot unpack {label} to {destination}: {error.strerror or error}{where}") from error
 
 
 def _unpack(archive: str, destination: str, label: str, folder: str, only: str = "") -> None:
     with _readable(label):
         files = check(archive, label, lambda name: _relative(name, folder) and only in ("", "/".join(_parts(name))))
         if not files:
-            raise UserError(f'{label} holds no "{only or folder}", nothing was unpacked: it is another archive')
+            raise DataError(f'{label} holds no "{only or folder}", nothing was unpacked: it is another archive')
         require_space(_existing(destination), sum(files.values()), f"unpacking {label}")
         os.makedirs(destination, exist_ok=True)
         with progress_bar(total=sum(files.values()), desc=f"unpacking {label}", unit="B", unit_scale=True) as bar:
@@ -109,12 +109,12 @@ def check(archive: str, label: str, wanted: Callable[[str], bool]) -> dict[str, 
     members = progress_bar(_members(archive), desc=f"checking {label}", unit=" members")
     for number, member in enumerate(members, start=1):
         if objection := _objection(member):
-            raise UserError(
+            raise DataError(
                 f'{label} is refused, nothing was unpacked: its member "{printable(member.name)}" {objection}'
             )
         size += member.size
         if number > MOST_MEMBERS or size > MOST_BYTES:
-            raise UserError(
+            raise DataError(
                 f"{label} is refused, nothing was unpacked: it holds more than {MOST_MEMBERS:,} members or "
                 f"{MOST_BYTES / 1e9:.0f} GB"
             )
@@ -185,7 +185,7 @@ def _readable(label: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
-        raise UserError(f"{label} is damaged ({error}): get it again") from error
+        raise DataError(f"{label} is damaged ({error}): get it again") from error
 
 
 def _existing(folder: str) -> str:

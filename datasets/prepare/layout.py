@@ -4,7 +4,7 @@ import os
 import shutil
 from contextlib import suppress
 
-from user_error import UserError
+from user_error import DataError
 from verified_download import alone, checksum, describe, fetch, require_space
 
 from .archives import unpack
@@ -37,7 +37,7 @@ def lay_out(
     with alone(os.path.join(root, f".{name}.lock")):
         archives = _at_hand(source, dataset_dir, folder)  # another run may have laid them out meanwhile
         if os.path.lexists(dataset_dir) and not os.path.isdir(dataset_dir):
-            raise UserError(f"{dataset_dir} is no folder, or a link that leads nowhere: mend or remove it")
+            raise DataError(f"{dataset_dir} is no folder, or a link that leads nowhere: mend or remove it")
         try:
             os.makedirs(folder, exist_ok=True)
             _require_space(name, archives, folder, dataset_dir)
@@ -48,7 +48,7 @@ def lay_out(
                 if file.endswith(FETCHED):
                     os.replace(file, file.removesuffix(FETCHED)) if keep_archives else os.remove(file)
         except OSError as error:
-            raise UserError(f"{name}: {error.filename or dataset_dir}: {error.strerror or error}") from error
+            raise DataError(f"{name}: {error.filename or dataset_dir}: {error.strerror or error}") from error
         finally:
             for empty in (folder, downloads):
                 with suppress(OSError):
@@ -84,7 +84,7 @@ def _obtain(name: str, archive: Archive, folder: str, scheme: str) -> str:
             print(f"{name}: using {file}", flush=True)
             found = checksum(file, archive.digest)
             if found != archive.digest:
-                raise UserError(
+                raise DataError(
                     f"{file} is not the published file ({describe(found)}, published: {describe(archive.digest)}): "
                     "replace or remove it"
                 )
@@ -111,12 +111,12 @@ def _unpack(name: str, archives: list[Archive], files: list[str], dataset_dir: s
                 shutil.copyfile(file, os.path.join(staging, archive.name))
             lacking = [path for path in archive.gives if not is_there(os.path.join(staging, path))]
             if lacking:
-                raise UserError(f"{file} does not hold {', '.join(lacking)}, so it is not laid out")
+                raise DataError(f"{file} does not hold {', '.join(lacking)}, so it is not laid out")
         given = [path for archive in archives for path in archive.gives]
         _move(staging, dataset_dir, last=set(given))
         in_the_way = [path for path in given if not is_there(os.path.join(dataset_dir, path))]
         if in_the_way:
-            raise UserError(f"{os.path.join(dataset_dir, in_the_way[0])} is in the way: remove it")
+            raise DataError(f"{os.path.join(dataset_dir, in_the_way[0])} is in the way: remove it")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -4,7 +4,7 @@ import os
 import random
 from collections import defaultdict
 
-from dassl.utils import UserError
+from dassl.utils import DataError
 
 
 class Datum:
@@ -22,7 +22,7 @@ class Datum:
 
     def __init__(self, impath: str = "", label: int = 0, domain: int = 0, classname: str = ""):
         if not os.path.isfile(impath):
-            raise UserError(f"image not found: {impath}")
+            raise DataError(f"image not found: {impath}")
         self._impath = impath
         self._label = label
         self._domain = domain
@@ -72,7 +72,7 @@ class DatasetBase:
         test: list[Datum] | None = None,
     ):
         if not train_x:
-            raise UserError(f"{type(self).__name__}: there are no training images")
+            raise DataError(f"{type(self).__name__}: there are no training images")
         self._train_x = train_x
         self._train_u = train_u
         self._val = val
@@ -113,11 +113,11 @@ class DatasetBase:
     def _check_labels(self) -> None:
         for label in range(self.num_classes):
             if label not in self.lab2cname:
-                raise UserError(f"{type(self).__name__}: class {label} of {self.num_classes} has no training image")
+                raise DataError(f"{type(self).__name__}: class {label} of {self.num_classes} has no training image")
         for split, items in (("val", self.val), ("test", self.test)):
             for item in items or ():
                 if item.label not in self.lab2cname:
-                    raise UserError(
+                    raise DataError(
                         f"{type(self).__name__}: {item.impath} in the {split} split has class {item.label} "
                         f'("{item.classname}"), but the training images have {self.num_classes} classes'
                     )
@@ -138,13 +138,13 @@ class DatasetBase:
         """Raise UserError unless both lists name domains of this dataset."""
         for key, names in (("DATASET.SOURCE_DOMAINS", source_domains), ("DATASET.TARGET_DOMAINS", target_domains)):
             if not names:
-                raise UserError(f"{key} is empty; choose from {self.domains}")
+                raise DataError(f"{key} is empty; choose from {self.domains}")
             self.is_input_domain_valid(names)
 
     def is_input_domain_valid(self, input_domains: list[str]) -> None:
         for domain in input_domains:
             if domain not in self.domains:
-                raise UserError(f'{type(self).__name__} has no domain "{domain}"; choose from {self.domains}')
+                raise DataError(f'{type(self).__name__} has no domain "{domain}"; choose from {self.domains}')
 
     def generate_fewshot_dataset(self, *data_sources: list[Datum], num_shots: int = -1, repeat: bool = False):
         """Draw ``num_shots`` items of each class, in the order in which the classes first appear.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from PIL import Image
 
-from dassl.utils import UserError, check_availability
+from dassl.utils import ConfigError, check_availability
 
 from . import image_ops as ops
 
@@ -71,7 +71,7 @@ def three(inp, key: str) -> list[float]:
     """``INPUT.<key>``, one value for each colour channel, or a UserError."""
     values = getattr(inp, key)
     if len(values) != 3:
-        raise UserError(f"INPUT.{key} is {values}: give three values, for red, green and blue")
+        raise ConfigError(f"INPUT.{key} is {values}: give three values, for red, green and blue")
     return values
 
 
@@ -99,7 +99,7 @@ def build_transform(cfg, is_train: bool = True, choices: Iterable[str] | None = 
     for choice in choices:
         check_availability(choice, AVAI_CHOICES, "transform in INPUT.TRANSFORMS")
     if len(inp.SIZE) != 2 or min(inp.SIZE) < 1:
-        raise UserError(f"INPUT.SIZE must be height and width in pixels, got {inp.SIZE}")
+        raise ConfigError(f"INPUT.SIZE must be height and width in pixels, got {inp.SIZE}")
 
     if is_train:
         crops = {"random_crop", "random_resized_crop"}.intersection(choices)
