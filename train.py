@@ -15,6 +15,7 @@ import difflib
 import io
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +70,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=int,
         help="with --eval-only: epoch to test (default: the best on validation, else the last)",
     )
+    parser.add_argument(
+        "--deterministic", action="store_true", help="only algorithms that repeat to the bit, on a GPU as well; slower"
+    )
     parser.add_argument("--no-train", action="store_true", help="only build the trainer")
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys and their values"
@@ -96,6 +100,8 @@ def reset_cfg(cfg, args: argparse.Namespace) -> None:
         cfg.RESUME = args.resume
     if args.seed >= 0:
         cfg.SEED = args.seed
+    if args.deterministic:
+        cfg.DETERMINISTIC = True
     if args.source_domains:
         cfg.DATASET.SOURCE_DOMAINS = args.source_domains
     if args.target_domains:
@@ -224,13 +230,14 @@ def print_args(args: argparse.Namespace, cfg) -> None:
 
 @contextmanager
 def logged_to(directory: str) -> Iterator[None]:
-    """Copy standard output into log.txt of `directory`.
+    """Copy standard output into log.txt of `directory`, which no other process can use meanwhile.
 
     Where the first run in a folder fails before it has saved anything, the log and the folders made for it are removed.
     Of several processes rank 0 alone does all this.
     """
-    from dassl.utils import setup_logger
+    from dassl.utils import mkdir_if_missing, setup_logger
     from dassl.utils.distributed import is_main
+    from dassl.utils.folder_lock import locked
 
     if not is_main():
         yield
@@ -241,8 +248,10 @@ def logged_to(directory: str) -> Iterator[None]:
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     console = sys.stdout
     try:
-        setup_logger(directory)
-        yield
+        mkdir_if_missing(directory)
+        with locked(directory):
+            setup_logger(directory)
+            yield
     except Exception as error:
         made = sorted(set(folder.rglob("*")) - before, reverse=True)  # contents before their folder
         saved = [
@@ -407,6 +416,16 @@ def set_seed(cfg) -> None:
         set_random_seed(gather(secrets.randbits(32))[0])
 
 
+def choose_algorithms(cfg) -> None:
+    """The fastest algorithms of a GPU, or with DETERMINISTIC those that give the same bits each time."""
+    import torch
+
+    if cfg.DETERMINISTIC:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read as the GPU is first used
+    torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
+    torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA and not cfg.DETERMINISTIC
+
+
 def write_few_shot(trainer, cfg) -> dict | None:
     """Write few_shot.json, the images that the run was trained and validated on, in the layout of a split file.
 
@@ -444,20 +463,18 @@ def main(args: argparse.Namespace) -> None:
     cfg = setup_cfg(args)
     check_trains(cfg, eval_only=args.eval_only or args.no_train)
 
-    import torch
-
     from dassl.engine import build_trainer
     from dassl.utils import collect_env_info, write_json
     from dassl.utils.distributed import connect, is_main, world_size
+    from dassl.utils.stop import handled
 
     connect(cfg.USE_CUDA)
     if not args.eval_only and not args.no_train:
         check_batch_size(cfg, world_size())
     set_seed(cfg)
 
-    with logged_to(cfg.OUTPUT_DIR), missing_keys_named(cfg):
-        if torch.cuda.is_available() and cfg.USE_CUDA:
-            torch.backends.cudnn.benchmark = True
+    with handled(), logged_to(cfg.OUTPUT_DIR), missing_keys_named(cfg):
+        choose_algorithms(cfg)
         with held_back():
             if cfg.SEED >= 0:
                 print(f"Setting fixed seed: {cfg.SEED}")
@@ -491,6 +508,7 @@ def main(args: argparse.Namespace) -> None:
                 "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
                 "sampling_error": sampling_error(metrics),
+                "skipped_batches": getattr(trainer, "skipped_batches", None),
                 "seconds": {
                     "train": train_seconds if train_seconds is None else round(train_seconds, 3),
                     "test": round(test_seconds, 3),
@@ -539,10 +557,12 @@ def run_process(args: argparse.Namespace, is_shown: Callable[[], bool] = lambda:
     """
     try:
         main(args)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", signal.SIGINT)
         if is_shown():
-            print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+            what = "interrupted" if number == signal.SIGINT else "terminated"
+            print(f"{what}; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 128 + number
     except Exception as error:
         message, shown = user_message(error), is_shown()
         if os.environ.get("MUDPT_DEBUG") == "1" or (shown and message is None):

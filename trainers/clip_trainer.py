@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clip.model import CLIP, VisionTransformer, convert_weights
 from clip.weights import load_clip, report_normalization
+from dassl.data import build_data_loader
 from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
@@ -144,6 +145,8 @@ class CLIPTrainer(TrainerX):
         images, labels = self.parse_batch_train(batch)
         with self.computing():
             loss, logits = self.loss(images, labels)
+        if self.leaves_out_nonfinite_losses:
+            self.detect_anomaly(loss)
         self.model_zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optim)
@@ -154,6 +157,16 @@ class CLIPTrainer(TrainerX):
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return tuple(batch[key].to(self.device, non_blocking=True) for key in ("img", "label"))
+
+    def all_train_images(self, augmented: bool):
+        """A loader of every training image once, in a fixed order."""
+        return build_data_loader(
+            self.cfg,
+            data_source=self.dm.dataset.train_x,
+            batch_size=self.cfg.DATALOADER.TEST.BATCH_SIZE,
+            tfm=(self.train_loader_x if augmented else self.test_loader).dataset.transform,
+            is_train=False,
+        )
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load the learned tensors from a run's folder, also one written by the method's released code.

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from dassl.data import build_data_loader
 from dassl.utils import progress_bar
 from trainers.feature_adapter import FeatureTrainer
 from user_error import CheckpointError, ConfigError
@@ -64,16 +63,6 @@ class ClosedSetTrainer(FeatureTrainer):
                 features.append(self.clip_model.encode_image(batch["img"].to(self.device)).float())
             labels.append(batch["label"].to(self.device))
         return torch.cat(features), torch.cat(labels)
-
-    def all_train_images(self, augmented: bool):
-        """A loader of every training image once, in a fixed order."""
-        return build_data_loader(
-            self.cfg,
-            data_source=self.dm.dataset.train_x,
-            batch_size=self.cfg.DATALOADER.TEST.BATCH_SIZE,
-            tfm=(self.train_loader_x if augmented else self.test_loader).dataset.transform,
-            is_train=False,
-        )
 
     def val_features(self, instead: str) -> tuple[Tensor, Tensor] | None:
         """`encode` of the val images. None, with ``instead`` in a printed line, where there are none or test images."""

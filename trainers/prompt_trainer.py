@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from clip.model import CLIP
 from clip.prompts import Prompts
+from dassl.utils import progress_bar
 from trainers.clip_trainer import CLIPTrainer
 from user_error import ConfigError
 
@@ -116,7 +117,7 @@ class PromptTrainer(CLIPTrainer):
     Where the method leaves the image encoder alone and images are not augmented, each is encoded once in a run.
     """
 
-    _image_features: dict[int, Tensor] | None = None  # (e,) of each training image, by its index
+    _image_features: Tensor | None = None  # (N, e) of the training images
 
     def build_prompt_learner(self, cfg, class_names: list[str], clip_model: CLIP) -> nn.Module:
         """The method's learner for these classes; ``clip_model`` is on the run's device in float32."""
@@ -136,16 +137,20 @@ class PromptTrainer(CLIPTrainer):
             return
         if len(self.dm.dataset.train_x) * 4 * self.clip_model.text_projection.shape[1] <= MOST_CACHED_BYTES:
             print("No augmentation: the training images are encoded once")
-            self._image_features = {}
+            if self.start_epoch < self.max_epoch:
+                self._image_features = self._encode_training_images()
+
+    @torch.no_grad()
+    def _encode_training_images(self) -> Tensor:
+        """Features (N, e) of the training images, whose last bits do not depend on how the epochs mix them."""
+        features = []
+        for batch in progress_bar(self.all_train_images(augmented=True), desc="train features", unit="batch"):
+            with self.computing():
+                features.append(self.model.encode_image(batch["img"].to(self.device)))
+        return torch.cat(features)
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W), or their features (B, e) where these are kept, and labels (B,)."""
         if self._image_features is None:
             return super().parse_batch_train(batch)
-        indices = batch["index"].tolist()
-        new = [row for row, index in enumerate(indices) if index not in self._image_features]
-        if new:
-            with torch.no_grad(), self.computing():
-                features = self.model.encode_image(batch["img"][new].to(self.device))
-            self._image_features.update(zip((indices[row] for row in new), features, strict=True))
-        return torch.stack([self._image_features[index] for index in indices]), batch["label"].to(self.device)
+        return self._image_features[batch["index"].to(self.device)], batch["label"].to(self.device)

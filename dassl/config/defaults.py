@@ -13,6 +13,7 @@ def get_cfg_default() -> CfgNode:
             "OUTPUT_DIR": "./output",  # log.txt, checkpoints, results
             "RESUME": "",  # folder of a former run to go on from; OUTPUT_DIR is looked at anyway
             "SEED": -1,  # negative: differs from run to run
+            "DETERMINISTIC": False,  # only algorithms that give the same bits each time on a GPU, too; slower
             "USE_CUDA": True,  # if there is a GPU
             "VERBOSE": True,
             "INPUT": _input(),
@@ -22,6 +23,8 @@ def get_cfg_default() -> CfgNode:
             "OPTIM": _optim(),
             "TRAIN": {
                 "CHECKPOINT_FREQ": 0,  # keep the checkpoint of every n-th epoch; 0: only the last one's
+                "CHECKPOINT_STEPS": 0,  # batches from one checkpoint within an epoch to the next; 0: only at its end
+                "NONFINITE_LOSS": "stop",  # or skip: batches whose loss is NaN or infinite are left out and counted
                 "PRINT_FREQ": 10,  # batches from one log line to the next
                 "CHUNK_CLASSES": 0,  # encoded at a time, and again for the gradients, to bound memory; 0: all at once
                 "COUNT_ITER": "train_x",  # which loader makes an epoch, for trainers that use train_u too

@@ -21,6 +21,8 @@ from dassl.utils.distributed import rank, share, world_size
 
 from .shared_collate import SharedCollate
 
+PATIENCE = 10  # seconds from a cluster's SIGTERM to a worker's end
+
 
 class _SeededBatch(list):
     """Indices of a batch. In a worker process, iterating over them seeds the generators before each.
@@ -54,11 +56,15 @@ class SeededBatchSampler(Sampler):
 
     Args:
         shared: of several processes, each takes its share of every batch, with the numbers that the items have in one.
+
+    Attributes:
+        skipped: how many batches the next pass leaves out at its beginning; the others stay as they are.
     """
 
     def __init__(self, batches: BatchSampler, shared: bool = False):
         self.batches = batches
         self.shared = shared
+        self.skipped = 0
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -66,9 +72,11 @@ class SeededBatchSampler(Sampler):
     def __iter__(self) -> Iterator[list[int]]:
         epoch_seed = int(torch.empty((), dtype=torch.int64).random_())
         position = 0
-        for batch in self.batches:
+        skipped, self.skipped = self.skipped, 0
+        for number, batch in enumerate(self.batches):
             own = share(len(batch)) if self.shared else slice(0, len(batch))
-            yield _SeededBatch(batch[own], epoch_seed, position + own.start)
+            if number >= skipped:
+                yield _SeededBatch(batch[own], epoch_seed, position + own.start)
             position += len(batch)
 
 
@@ -197,9 +205,23 @@ def share_of_images(loader: DataLoader) -> DataLoader:
 
 
 def _follow_the_main_process(worker: int) -> None:
-    """Ctrl-C reaches all processes; the workers end when the main process tells them to, or has been killed."""
+    """Signals may reach all processes at once; the workers end when the main process tells them to, or has been killed.
+
+    SIGTERM of the main process, which sends it to a worker that does not end by itself, is obeyed at once. A cluster's,
+    which all get, after a time in which the main process can finish its step.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_main_process, args=(os.getppid(),), daemon=True).start()
+    main = os.getppid()
+    threading.Thread(target=_end_with_the_main_process, args=(main,), daemon=True).start()
+    if hasattr(signal, "sigwaitinfo"):  # Linux
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the threads that follow, too
+        threading.Thread(target=_end_if_terminated, args=(main,), daemon=True).start()
+
+
+def _end_if_terminated(main: int) -> None:
+    if signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
+        signal.sigtimedwait({signal.SIGTERM}, PATIENCE)  # one more ends it
+    os._exit(0)
 
 
 def _end_with_the_main_process(main: int) -> None:

@@ -8,6 +8,7 @@ import os
 import os.path as osp
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,13 +22,39 @@ from dassl.utils import (
     CheckpointError,
     ConfigError,
     MetricMeter,
+    NonFiniteLossError,
     check_availability,
+    name_checkpoints,
+    newest_checkpoints,
     progress_bar,
     set_random_seed,
 )
-from dassl.utils.distributed import average_summary, barrier, broadcast, is_main, own_random_numbers
+from dassl.utils.distributed import average_summary, barrier, broadcast, gather, is_main, rank, world_size
+from dassl.utils.random_states import random_states, set_random_states
+from dassl.utils.stop import StopRequest, deferred, stop_if_asked
+from user_error import shorten
 
+from .epoch_batches import EpochBatches
 from .trainer_base import TrainerBase
+
+SHOWN_PATHS = 3  # of a batch's images in an error message
+SMALLEST_LOSS_SCALE = 2.0**-16  # of mixed precision, which begins with 2**16 and halves at every overflow
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is known of a step that was taken.
+
+    Attributes:
+        batch_idx: number of its batch in the epoch, from 0.
+        image_paths: of this process's images, empty where the batch does not tell.
+        summary: what it reports, which may be on a GPU that has not come to it yet; None: nothing.
+    """
+
+    batch_idx: int
+    image_paths: list[str]
+    learning_rate: float
+    summary: dict | None
 
 
 def settings_of_training(cfg) -> dict[str, str]:
@@ -65,6 +92,7 @@ class SimpleTrainer(TrainerBase):
         self.check_cfg(cfg)
         check_availability(cfg.TEST.FINAL_MODEL, ["last_step", "best_val"], "TEST.FINAL_MODEL")
         check_availability(cfg.TEST.SPLIT, ["test", "val"], "TEST.SPLIT")
+        check_availability(cfg.TRAIN.NONFINITE_LOSS, ["stop", "skip"], "TRAIN.NONFINITE_LOSS")
         self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
         self.max_epoch = cfg.OPTIM.MAX_EPOCH
         self.output_dir = cfg.OUTPUT_DIR
@@ -78,7 +106,12 @@ class SimpleTrainer(TrainerBase):
         self.best_result = -math.inf
         self.test_results: dict[str, float] = {}
         self.train_seconds = self.test_seconds = 0.0
-        self._temporary_checkpoint = None  # number of the epoch whose files the next epoch's replace
+        self.batches: EpochBatches | None = None  # those of an epoch that has begun
+        self._position: dict | None = None  # in the epoch that a resumed run begins in the middle of
+        self._random: list[dict] = []  # states of every process's generators, where a run without a seed goes on
+        self._temporary: list[str] = []  # names of checkpoints that are only there to go on from
+        self._image_paths: list[str] = []  # of the batch that is worked on
+        self.skipped_batches = {"nonfinite_loss": 0, "float16_overflow": 0}
         self._bar = progress_bar(disable=True)
 
     def check_cfg(self, cfg) -> None:
@@ -112,9 +145,13 @@ class SimpleTrainer(TrainerBase):
         state = {
             "best_result": float(self.best_result),
             "train_seconds": self.train_seconds,
-            "temporary_epoch": None if self._is_kept(self.epoch + 1) else self.epoch + 1,
+            "skipped_batches": dict(self.skipped_batches),
+            "temporary": self._temporary,
             "settings": settings_of_training(self.cfg),
+            "position": self.batches.state() if self.batches else None,
         }
+        if self.cfg.SEED < 0 and not self.batches:  # else an epoch's numbers follow from the seed, see `seed_epoch`
+            state["random"] = gather(random_states(with_gpus=True))
         if getattr(self, "scaler", None) is not None:  # the loss scale of mixed precision
             state["scaler"] = self.scaler.state_dict()
         return state
@@ -123,7 +160,10 @@ class SimpleTrainer(TrainerBase):
         self._compare_settings(state.get("settings", {}))
         self.best_result = state.get("best_result", self.best_result)
         self.train_seconds = state.get("train_seconds", self.train_seconds)
-        self._temporary_checkpoint = state.get("temporary_epoch")
+        self.skipped_batches.update(state.get("skipped_batches", {}))
+        self._temporary = list(state.get("temporary", ()))
+        self._position = state.get("position")
+        self._random = state.get("random", [])
         if state.get("scaler") and getattr(self, "scaler", None) is not None:
             self.scaler.load_state_dict(state["scaler"])
 
@@ -156,8 +196,20 @@ class SimpleTrainer(TrainerBase):
                 f"OPTIM.MAX_EPOCH {self.max_epoch}; choose another OUTPUT_DIR"
             )
         barrier()  # rank 0 must not write what the others would take for a run to resume
+        if self.cfg.TRAIN.CHECKPOINT_STEPS < 0:
+            raise ConfigError(
+                f"TRAIN.CHECKPOINT_STEPS is {self.cfg.TRAIN.CHECKPOINT_STEPS}: give a number of batches, or 0 for none"
+            )
+        self._forget_damaged_checkpoints()
         self.init_writer(osp.join(self.output_dir, "tensorboard"))
         self.time_start = time.time()
+
+    def _forget_damaged_checkpoints(self) -> None:
+        """What this run goes on from counts as its newest checkpoint, and not one that could not be read."""
+        for name, path in self.resumed_from.items() if is_main() else ():
+            own = osp.abspath(osp.dirname(path)) == osp.abspath(osp.join(self.output_dir, name))
+            if own and newest_checkpoints(osp.dirname(path))[:1] != [path]:
+                name_checkpoints(osp.dirname(path), [osp.basename(path)])
 
     def _check_selection(self) -> None:
         test = self.cfg.TEST
@@ -167,27 +219,53 @@ class SimpleTrainer(TrainerBase):
             )
 
     def seed_epoch(self) -> None:
-        """Make an epoch's random numbers a function of SEED and its number, so that a resumed run draws the same."""
+        """Make an epoch's random numbers a function of SEED and its number, so that a resumed run draws the same.
+
+        Without a seed it draws on where it was stopped.
+        """
         if self.cfg.SEED >= 0:
             set_random_seed(int(np.random.SeedSequence((self.cfg.SEED, self.epoch)).generate_state(1)[0]))
+        elif len(self._random) == world_size():
+            set_random_states(self._random[rank()])
+        self._random = []
 
     def after_epoch(self) -> None:
         """Keep the best model on the val split, if it is wanted, and a checkpoint to resume from."""
+        self.batches = None
         if self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
             result = self.test(split="val")
             if result > self.best_result:
                 self.best_result = result
                 self.save_model(self.epoch, self.output_dir, val_result=result, model_name="model-best.pth.tar")
+        with deferred():
+            self._save_to_resume(self.epoch, f"model.pth.tar-{self.epoch + 1}", self._is_kept(self.epoch + 1))
+        stop_if_asked()
 
-        kept = self._is_kept(self.epoch + 1)
-        # no word about a file that the next epoch replaces
-        with contextlib.nullcontext() if kept else contextlib.redirect_stdout(io.StringIO()):
-            self.save_model(self.epoch, self.output_dir)
-        if self._temporary_checkpoint is not None and is_main():
-            for name in self.get_model_names():
+    def save_within_epoch(self) -> None:
+        """Write a checkpoint of an epoch that has begun, to go on after those of its batches that are done."""
+        self._save_to_resume(self.epoch - 1, f"model.pth.tar-{self.epoch}+{self.batches.done}", kept=False)
+
+    def _save_to_resume(self, epoch: int, name: str, kept: bool) -> None:
+        """Write checkpoints under ``name`` and remove older ones that were only there to go on from, but for the last.
+
+        Args:
+            epoch: the last one that is done, counted from 0.
+            kept: they stay when the run has ended.
+        """
+        self._temporary = [other for other in self._temporary if other != name] + ([] if kept else [name])
+        with contextlib.nullcontext() if kept else contextlib.redirect_stdout(io.StringIO()):  # no word of what goes
+            self.save_model(epoch, self.output_dir, model_name=name)
+        folders = [osp.join(self.output_dir, model) for model in self.get_model_names()]
+        newest = {osp.basename(path) for folder in folders for path in newest_checkpoints(folder)}
+        self._remove(set(self._temporary) - newest)
+
+    def _remove(self, names: set[str]) -> None:
+        """Remove temporary checkpoints. Of several processes one does."""
+        for model in self.get_model_names() if is_main() else ():
+            for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    os.remove(osp.join(self.output_dir, name, f"model.pth.tar-{self._temporary_checkpoint}"))
-        self._temporary_checkpoint = None if kept else self.epoch + 1
+                    os.remove(osp.join(self.output_dir, model, name))
+        self._temporary = [name for name in self._temporary if name not in names]
 
     def _is_kept(self, done: int) -> bool:
         """Whether the checkpoint of ``done`` epochs stays, or only serves to resume a run that was killed."""
@@ -204,6 +282,7 @@ class SimpleTrainer(TrainerBase):
             else:
                 print("Deploy the last-epoch model")
             self.test()
+        self._remove(set(self._temporary))
         print(f"Elapsed: {datetime.timedelta(seconds=round(time.time() - self.time_start))}")
         self.close_writer()
 
@@ -256,55 +335,138 @@ class SimpleTrainer(TrainerBase):
 class TrainerX(SimpleTrainer):
     """A trainer on labelled data: forward_backward(batch) takes a step and returns what to report of it."""
 
-    def run_epoch(self) -> None:
-        self.set_model_mode("train")
-        losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
-        self.num_batches = len(self.train_loader_x)
-        self._bar.total = self.max_epoch * self.num_batches
-        self._bar.n = max(self._bar.n, self.epoch * self.num_batches)  # a resumed run begins further on
+    @property
+    def start_batch(self) -> int:
+        """Number of batches that a run which goes on within an epoch has done in it; 0 everywhere else."""
+        return self._position["batches"] if self._position else 0
 
-        start = end = time.time()
-        unread = []  # of each step its number, the learning rate and what it reports
-        for batch_idx, batch in enumerate(own_random_numbers(self.train_loader_x)):
-            self.batch_idx = batch_idx
-            data_time.update(time.time() - end)
-            summary = self.forward_backward(batch)
-            unread.append((batch_idx, self.get_current_lr(), summary))
-            print_freq = self.cfg.TRAIN.PRINT_FREQ
-            is_printed = self.num_batches < print_freq or (print_freq > 0 and (self.batch_idx + 1) % print_freq == 0)
-            if is_printed or self.reads_every_step or batch_idx + 1 == self.num_batches:
-                self._read(unread, losses)
-                unread.clear()
-            batch_time.update(time.time() - end)
-            if is_printed:
-                print(self._progress_line(losses, batch_time, data_time))
-            self._bar.set_postfix_str(str(losses), refresh=False)
-            self._bar.update()
-            end = time.time()
-        self.train_seconds += time.time() - start
+    def run_epoch(self) -> None:
+        """A step on every batch.
+
+        Ctrl-C and SIGTERM wait until a step is taken. Then, and after every TRAIN.CHECKPOINT_STEPS batches, there is a
+        checkpoint to go on from.
+        """
+        self.set_model_mode("train")
+        self.num_batches = len(self.train_loader_x)
+        self.batches, self._position = EpochBatches(self.train_loader_x, self._position), None
+        self._bar.total = self.max_epoch * self.num_batches
+        # a resumed run begins further on
+        self._bar.n = max(self._bar.n, self.epoch * self.num_batches + self.batches.done)
+        # Images that this process loads itself draw from the generators, and several processes stop together.
+        whole = world_size() > 1 or not getattr(self.train_loader_x, "num_workers", 0)
+        try:
+            with deferred(whole):
+                self._run_batches()
+                if self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
+                    self.save_within_epoch()  # the test that follows may take longer than the epoch
+            stop_if_asked()
+        except StopRequest:
+            if self.batches.done:
+                self.save_within_epoch()
+            raise
+
+    def _run_batches(self) -> None:
+        losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
+        every = self.cfg.TRAIN.CHECKPOINT_STEPS
+        end = time.time()
+        unread: list[Step] = []
+        try:
+            for batch_idx, batch in enumerate(self.batches, start=self.batches.done):
+                with deferred():
+                    data_time.update(time.time() - end)
+                    unread.append(self._step(batch_idx, batch))
+                    print_freq = self.cfg.TRAIN.PRINT_FREQ
+                    is_printed = self.num_batches < print_freq or (print_freq > 0 and (batch_idx + 1) % print_freq == 0)
+                    is_last = batch_idx + 1 == self.num_batches
+                    is_saved = every > 0 and (batch_idx + 1) % every == 0 and not is_last
+                    if is_printed or is_saved or is_last or self.reads_every_step:
+                        self._read(unread, losses)
+                    batch_time.update(time.time() - end)
+                    if is_printed:
+                        print(self._progress_line(losses, batch_time, data_time))
+                    self._bar.set_postfix_str(str(losses), refresh=False)
+                    self._bar.update()
+                    self.batches.done = batch_idx + 1
+                    self.train_seconds += time.time() - end
+                    if is_saved:
+                        self.save_within_epoch()
+                    end = time.time()
+                stop_if_asked()
+        except StopRequest:
+            self._read(unread, losses)  # before it is saved
+            raise
 
     @property
     def reads_every_step(self) -> bool:
         """Whether what a step reports is read at once. That waits for a GPU, which could go on, so there it is not."""
         return self.device.type == "cpu"
 
-    def _read(self, steps: list[tuple[int, float, dict | None]], losses: MetricMeter) -> None:
-        """Add what steps report to ``losses`` and the curves; stop at a loss that is not finite."""
-        for number, learning_rate, summary in steps:
-            self.batch_idx = number  # which the message of an error names
-            summary = average_summary(summary)
+    @property
+    def leaves_out_nonfinite_losses(self) -> bool:
+        """Whether a batch whose loss is NaN or infinite is left out and counted, where else the run stops."""
+        return self.cfg.TRAIN.NONFINITE_LOSS == "skip"
+
+    def _step(self, batch_idx: int, batch) -> Step:
+        """Take a step, or leave it out."""
+        self.batch_idx = batch_idx
+        self._image_paths = list(batch.get("impath", ())) if isinstance(batch, dict) else []
+        scaler = getattr(self, "scaler", None)
+        scale = scaler.get_scale() if scaler is not None else 1.0
+        try:
+            summary = self.forward_backward(batch)
+        except NonFiniteLossError as error:
+            if not self.leaves_out_nonfinite_losses:
+                raise
+            summary = None
+            self._leave_out("nonfinite_loss", str(error))
+            if batch_idx + 1 == self.num_batches:
+                self.update_lr()  # as forward_backward would have done
+        if scaler is not None and scaler.get_scale() < scale:
+            self._leave_out("float16_overflow")
+            if scaler.get_scale() < SMALLEST_LOSS_SCALE:
+                raise self.nonfinite_error("gradients are NaN or infinite, whatever the loss scale,")
+        return Step(batch_idx, self._image_paths, self.get_current_lr(), summary)
+
+    def _leave_out(self, reason: str, message: str = "") -> None:
+        """Count a batch that changed nothing."""
+        self.skipped_batches[reason] += 1
+        if message:
+            print(f"left out, the {self.skipped_batches[reason]}. such batch: {message}")
+            learned = (p for model in self._models.values() if model is not None for p in model.parameters())
+            if not all(bool(torch.isfinite(p).all()) for p in learned if p.requires_grad):
+                raise self.nonfinite_error("learned tensors are NaN or infinite")
+
+    def _read(self, steps: list[Step], losses: MetricMeter) -> None:
+        """Add what steps report to ``losses`` and the curves; stop at a loss that is not finite. Empties ``steps``."""
+        while steps:
+            step = steps.pop(0)
+            self.batch_idx, self._image_paths = step.batch_idx, step.image_paths  # which the message of an error names
+            summary = average_summary(step.summary)
             losses.update(summary)
             self._check_finite(summary)
-            step = self.epoch * self.num_batches + self.batch_idx
+            number = self.epoch * self.num_batches + self.batch_idx
             for name, meter in losses.meters.items():
-                self.write_scalar(f"train/{name}", meter.avg, step)
-            self.write_scalar("train/lr", learning_rate, step)
+                self.write_scalar(f"train/{name}", meter.avg, number)
+            self.write_scalar("train/lr", step.learning_rate, number)
 
     def _check_finite(self, summary: dict | None) -> None:
         """Stop at a loss that is not finite in trainers that do not go through model_backward, too."""
         for name, value in (summary or {}).items():
             if name.startswith("loss") and not math.isfinite(value):
                 self.detect_anomaly(torch.as_tensor(value))
+
+    def nonfinite_error(self, what: str) -> NonFiniteLossError:
+        paths = [path for own in gather(self._image_paths) for path in own]
+        images = f" (images {shorten(paths, SHOWN_PATHS)})" if paths else ""
+        if len(paths) > SHOWN_PATHS:
+            print(f"Images of the batch: {', '.join(paths)}")
+        folders = [osp.join(self.output_dir, name) for name in self.get_model_names()]
+        newest = [path for folder in folders for path in newest_checkpoints(folder)]
+        good = f"the last good checkpoint is {newest[0]}" if newest else "there is no checkpoint yet"
+        return NonFiniteLossError(
+            f"{what} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}{images}; {good}; lower OPTIM.LR, set the "
+            "trainer's PREC to fp32, or leave such batches out with TRAIN.NONFINITE_LOSS skip"
+        )
 
     def _progress_line(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
         batches_left = self.num_batches * (self.max_epoch - self.epoch) - self.batch_idx - 1

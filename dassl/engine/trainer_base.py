@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from dassl.utils import (
     NonFiniteLossError,
     checkpoint_path,
-    last_checkpoint,
     load_checkpoint,
     load_weights,
     restore_checkpoint,
@@ -17,6 +16,8 @@ from dassl.utils import (
     tolist_if_not,
 )
 from dassl.utils.distributed import average, average_gradients, is_main
+
+from .resume import latest_common
 
 
 class TrainerBase:
@@ -31,6 +32,7 @@ class TrainerBase:
         self._optims: dict[str, torch.optim.Optimizer | None] = {}
         self._scheds: dict[str, torch.optim.lr_scheduler.LRScheduler | None] = {}
         self._writer = None
+        self.resumed_from: dict[str, str] = {}  # paths of the checkpoints, by model
         self.start_epoch = self.epoch = self.max_epoch = self.batch_idx = self.num_batches = 0
 
     # models
@@ -89,25 +91,24 @@ class TrainerBase:
             save_checkpoint(state, osp.join(directory, name), is_best=is_best, model_name=model_name)
 
     def resume_model_if_exist(self, directory: str) -> int:
-        """Restore the last checkpoint of every model, where there is one.
+        """Restore the last checkpoint of every model, where there is one; the one before where it is damaged.
 
         Returns:
             int: the epoch, counted from 0, to go on with.
+
+        Raises:
+            UserError: there are checkpoints, but none is intact, or the models have none of the same moment.
         """
         folders = {name: osp.join(directory, name) for name in self.get_model_names()}
         if not folders or not all(osp.isfile(osp.join(folder, "checkpoint")) for folder in folders.values()):
             print("No checkpoint found, train from scratch")
             return 0
         print(f"Found checkpoint at {directory} (will resume training)")
-        paths = {name: last_checkpoint(folder) for name, folder in folders.items()}
-        checkpoints = {name: load_checkpoint(path) for name, path in paths.items()}
-        done = min(checkpoint["epoch"] for checkpoint in checkpoints.values())
-        for name, checkpoint in checkpoints.items():
-            if checkpoint["epoch"] != done:  # killed when some models' files of an epoch were written, others' not
-                paths[name] = checkpoint_path(folders[name], done)
-                checkpoint = load_checkpoint(paths[name])
-            restore_checkpoint(checkpoint, paths[name], self._models[name], self._optims[name], self._scheds[name])
-            print(f"Loaded {paths[name]} (epoch = {done})")
+        done, found = latest_common(folders)
+        self.resumed_from = {name: path for name, (path, _) in found.items()}
+        for name, (path, checkpoint) in found.items():
+            restore_checkpoint(checkpoint, path, self._models[name], self._optims[name], self._scheds[name])
+            print(f"Loaded {path} (epoch = {done})")
             self.load_run_state(checkpoint.get("run", {}))
         return done
 
@@ -147,10 +148,11 @@ class TrainerBase:
     def detect_anomaly(self, loss: Tensor) -> None:
         """Raise NonFiniteLossError if the loss is NaN or infinite, in any process."""
         if not torch.isfinite(average(loss.detach())).all():
-            raise NonFiniteLossError(
-                f"the loss is NaN or infinite in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; "
-                "lower OPTIM.LR, or set the trainer's PREC to fp32"
-            )
+            raise self.nonfinite_error("the loss is NaN or infinite")
+
+    def nonfinite_error(self, what: str) -> NonFiniteLossError:
+        """The error to raise where ``what`` has happened in a step."""
+        return NonFiniteLossError(f"{what} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; lower OPTIM.LR")
 
     def model_zero_grad(self, names=None) -> None:
         for name in self.get_model_names(names):

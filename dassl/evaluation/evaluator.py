@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dassl.utils import atomic_write
+from dassl.utils import save_tensors
 from dassl.utils.distributed import gather, is_main
 
 from .build import EVALUATOR_REGISTRY
@@ -116,6 +116,5 @@ class Classification(EvaluatorBase):
         rows, columns = (torch.from_numpy(np.searchsorted(labels, y)) for y in (y_true, y_pred))
         counts.index_put_((rows, columns), torch.ones(len(y_true), dtype=torch.float64), accumulate=True)
         path = osp.join(self.cfg.OUTPUT_DIR, "cmat.pt")
-        with atomic_write(path, "wb") as file:
-            torch.save(counts / counts.sum(1, keepdim=True).clamp(min=1), file)
+        save_tensors(counts / counts.sum(1, keepdim=True).clamp(min=1), path)
         print(f"Confusion matrix is saved to {path}")

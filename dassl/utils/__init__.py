@@ -36,11 +36,14 @@ from .torchtools import (
     load_checkpoint,
     load_pretrained_weights,
     load_weights,
+    name_checkpoints,
+    newest_checkpoints,
     open_all_layers,
     open_specified_layers,
     restore_checkpoint,
     resume_from_checkpoint,
     save_checkpoint,
+    save_tensors,
 )
 
 __all__ = [
@@ -72,6 +75,8 @@ __all__ = [
     "load_pretrained_weights",
     "load_weights",
     "mkdir_if_missing",
+    "name_checkpoints",
+    "newest_checkpoints",
     "open_all_layers",
     "open_specified_layers",
     "progress_bar",
@@ -80,6 +85,7 @@ __all__ = [
     "restore_checkpoint",
     "resume_from_checkpoint",
     "save_checkpoint",
+    "save_tensors",
     "set_random_seed",
     "setup_logger",
     "tolist_if_not",

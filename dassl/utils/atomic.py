@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from .errors import OutputError
@@ -12,7 +12,7 @@ from .errors import OutputError
 def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     """Open a file for writing that takes the place of ``path`` once the block has ended without an error.
 
-    Folders are made as needed. A process killed inside the block leaves ``path`` as it was.
+    Folders are made as needed. A process killed inside the block leaves ``path`` as it was, as does a power failure.
 
     Args:
         path: the file to write or replace.
@@ -30,9 +30,20 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(os.path.dirname(path) or ".")
     except BaseException as error:
         if os.path.exists(temporary):
             os.remove(temporary)
         if isinstance(error, OSError):
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def _sync_folder(folder: str) -> None:
+    """Put the new name on the disk, too, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -9,14 +9,12 @@ import datetime
 import itertools
 import multiprocessing
 import os
-import random
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -243,40 +241,3 @@ def average_gradients(model: nn.Module) -> None:
 
 def _average_gradient(parameter: Tensor) -> None:
     parameter.grad.copy_(average(parameter.grad))
-
-
-def own_random_numbers(batches: Iterable) -> Iterable:
-    """The same ``batches``, between which every process draws random numbers of its own.
-
-    The generators that ``batches`` draws from stay the same in all processes, so that these agree on the order of the
-    images. A forward pass that draws, as dropout does, is then another one than that of one process.
-    """
-    return batches if world_size() == 1 else _with_own_random_numbers(batches)
-
-
-def _with_own_random_numbers(batches: Iterable) -> Iterator:
-    iterator = iter(batches)
-    common = _random_states()
-    words = np.random.SeedSequence((int(torch.empty((), dtype=torch.int64).random_()), rank())).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(words[1])
-    torch.manual_seed(int(words[2]))  # all GPUs too
-    while True:
-        own = _random_states()
-        _set_random_states(common)
-        batch = next(iterator, iterator)
-        if batch is iterator:  # the end
-            return
-        common = _random_states()
-        _set_random_states(own)
-        yield batch
-
-
-def _random_states() -> tuple:
-    return random.getstate(), np.random.get_state(), torch.get_rng_state()
-
-
-def _set_random_states(states: tuple) -> None:
-    random.setstate(states[0])
-    np.random.set_state(states[1])
-    torch.set_rng_state(states[2])

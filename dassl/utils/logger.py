@@ -31,7 +31,11 @@ class Logger:
 
     def write(self, msg: str) -> None:
         if self.file is not None:
-            self.file.write(msg)
+            try:
+                self.file.write(msg)
+            except OSError as error:
+                path, self.file = self.file.name, None  # what is left of the run must not fail at it again
+                raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         if not bars_are_shown():
             self.console.write(msg)
             return

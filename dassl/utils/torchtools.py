@@ -1,12 +1,15 @@
 """Checkpoints and parameters.
 
 A checkpoint is a dict with ``state_dict``, ``epoch`` (how many are done), ``optimizer``, ``scheduler`` and
-``val_result``, in ``<folder>/model.pth.tar-<epoch>``; the file ``<folder>/checkpoint`` holds the name of the last one.
+``val_result``, in ``<folder>/model.pth.tar-<epoch>``; the file ``<folder>/checkpoint`` holds the name of the last one
+and, in a second line, of the one before, to go on from where the last is damaged.
 """
 
+import io
 import os
 import os.path as osp
 import shutil
+import zipfile
 from collections.abc import Iterable
 
 import torch
@@ -60,15 +63,54 @@ def save_checkpoint(
     if remove_module_from_keys:
         state["state_dict"] = {key.removeprefix("module."): value for key, value in state["state_dict"].items()}
     path = osp.join(save_dir, model_name or f"model.pth.tar-{state['epoch']}")
-    with atomic_write(path, "wb") as file:
-        torch.save(state, file)
+    save_tensors(state, path)
     print(f"Checkpoint saved to {path}")
-    with atomic_write(osp.join(save_dir, "checkpoint")) as file:
-        file.write(osp.basename(path) + "\n")
+    newest_last = [osp.basename(file) for file in newest_checkpoints(save_dir)[:1]]
+    name_checkpoints(save_dir, [osp.basename(path), *(name for name in newest_last if name != osp.basename(path))])
     if is_best:
         with atomic_write(osp.join(save_dir, _BEST), "wb") as file, open(path, "rb") as saved:
             shutil.copyfileobj(saved, file)
         print(f"Best checkpoint saved to {osp.join(save_dir, _BEST)}")
+
+
+def save_tensors(content: object, path: str) -> None:
+    """What `torch.save` writes, as `atomic_write` does.
+
+    Raises:
+        UserError: the file cannot be written. `torch.save` itself does not tell why where a disk is full.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_write(path, "wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def name_checkpoints(directory: str, names: list[str]) -> None:
+    """Write the file ``checkpoint``: which files of ``directory`` a run can go on from, the newest first."""
+    with atomic_write(osp.join(directory, "checkpoint")) as file:
+        file.writelines(f"{name}\n" for name in names)
+
+
+def newest_checkpoints(directory: str) -> list[str]:
+    """Paths of the files that a run can go on from, the newest first; those that ``checkpoint`` names and are there."""
+    try:
+        with open(osp.join(directory, "checkpoint"), encoding="utf-8") as file:
+            names = [osp.basename(line.strip()) for line in file]
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [osp.join(directory, name) for name in names if name and osp.isfile(osp.join(directory, name))]
+
+
+def check_intact(fpath: str) -> None:
+    """Compare a file that `torch.save` wrote with the checksums in it, which `torch.load` does not look at.
+
+    Raises:
+        zipfile.BadZipFile: they differ.
+    """
+    if zipfile.is_zipfile(fpath):  # not so before PyTorch 1.6
+        with zipfile.ZipFile(fpath) as archive:
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"{damaged} differs from its checksum")
 
 
 def load_checkpoint(fpath: str) -> dict:
@@ -80,6 +122,7 @@ def load_checkpoint(fpath: str) -> dict:
     if not osp.isfile(fpath):
         raise CheckpointError(f"checkpoint not found: {fpath}")
     try:
+        check_intact(fpath)
         with torch.serialization.safe_globals(_FOREIGN):
             return torch.load(fpath, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and storage errors of many kinds

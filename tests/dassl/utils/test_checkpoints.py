@@ -32,7 +32,7 @@ def test_files_and_pointer(tmp_path):
     save(tmp_path, 1)
     save(tmp_path, 2, is_best=True)
     assert sorted(os.listdir(tmp_path)) == ["checkpoint", "model-best.pth.tar", "model.pth.tar-1", "model.pth.tar-2"]
-    assert (tmp_path / "checkpoint").read_text() == "model.pth.tar-2\n"
+    assert (tmp_path / "checkpoint").read_text() == "model.pth.tar-2\nmodel.pth.tar-1\n"
     assert checkpoint_path(str(tmp_path)).endswith("model-best.pth.tar")
     assert checkpoint_path(str(tmp_path), 1).endswith("model.pth.tar-1")
     os.remove(tmp_path / "model-best.pth.tar")
