@@ -363,7 +363,7 @@ def test_a_run_that_fails_after_a_checkpoint_keeps_it_and_has_no_results(run_fol
     fail(UserError("the disk is full"), at_epoch=1)
     assert train.run(arguments(trainer="ThirdPartyFailing")) == 2
     assert_one_error_line(capsys, "the disk is full")
-    assert Path("runs/one/seed1/classifier/model.pth.tar-1").is_file()
+    assert Path("runs/one/seed1/classifier/model.pth.tar-1+0").is_file()
     assert Path("runs/one/seed1/log.txt").is_file()
     assert not Path("runs/one/seed1/results.json").exists()
     fail(UserError("not again"), at_epoch=-1)

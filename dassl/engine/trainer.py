@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import glob
 import io
 import math
 import os
@@ -109,7 +110,6 @@ class SimpleTrainer(TrainerBase):
         self.batches: EpochBatches | None = None  # those of an epoch that has begun
         self._position: dict | None = None  # in the epoch that a resumed run begins in the middle of
         self._random: list[dict] = []  # states of every process's generators, where a run without a seed goes on
-        self._temporary: list[str] = []  # names of checkpoints that are only there to go on from
         self._image_paths: list[str] = []  # of the batch that is worked on
         self.skipped_batches = {"nonfinite_loss": 0, "float16_overflow": 0}
         self._bar = progress_bar(disable=True)
@@ -146,7 +146,6 @@ class SimpleTrainer(TrainerBase):
             "best_result": float(self.best_result),
             "train_seconds": self.train_seconds,
             "skipped_batches": dict(self.skipped_batches),
-            "temporary": self._temporary,
             "settings": settings_of_training(self.cfg),
             "position": self.batches.state() if self.batches else None,
         }
@@ -161,7 +160,6 @@ class SimpleTrainer(TrainerBase):
         self.best_result = state.get("best_result", self.best_result)
         self.train_seconds = state.get("train_seconds", self.train_seconds)
         self.skipped_batches.update(state.get("skipped_batches", {}))
-        self._temporary = list(state.get("temporary", ()))
         self._position = state.get("position")
         self._random = state.get("random", [])
         if state.get("scaler") and getattr(self, "scaler", None) is not None:
@@ -238,34 +236,31 @@ class SimpleTrainer(TrainerBase):
                 self.best_result = result
                 self.save_model(self.epoch, self.output_dir, val_result=result, model_name="model-best.pth.tar")
         with deferred():
-            self._save_to_resume(self.epoch, f"model.pth.tar-{self.epoch + 1}", self._is_kept(self.epoch + 1))
+            if self._is_kept(self.epoch + 1):
+                self.save_model(self.epoch, self.output_dir)
+            else:
+                self._save_for_resuming(self.epoch + 1, 0)
+            self._remove_for_resuming(but_newest=True)
         stop_if_asked()
 
     def save_within_epoch(self) -> None:
         """Write a checkpoint of an epoch that has begun, to go on after those of its batches that are done."""
-        self._save_to_resume(self.epoch - 1, f"model.pth.tar-{self.epoch}+{self.batches.done}", kept=False)
+        self._save_for_resuming(self.epoch, self.batches.done)
+        self._remove_for_resuming(but_newest=True)
 
-    def _save_to_resume(self, epoch: int, name: str, kept: bool) -> None:
-        """Write checkpoints under ``name`` and remove older ones that were only there to go on from, but for the last.
+    def _save_for_resuming(self, epochs: int, batches: int) -> None:
+        """Write checkpoints of so many epochs and batches of the next, which only serve to go on from."""
+        with contextlib.redirect_stdout(io.StringIO()):  # no word of what does not stay
+            self.save_model(epochs - 1, self.output_dir, model_name=f"model.pth.tar-{epochs}+{batches}")
 
-        Args:
-            epoch: the last one that is done, counted from 0.
-            kept: they stay when the run has ended.
-        """
-        self._temporary = [other for other in self._temporary if other != name] + ([] if kept else [name])
-        with contextlib.nullcontext() if kept else contextlib.redirect_stdout(io.StringIO()):  # no word of what goes
-            self.save_model(epoch, self.output_dir, model_name=name)
-        folders = [osp.join(self.output_dir, model) for model in self.get_model_names()]
-        newest = {osp.basename(path) for folder in folders for path in newest_checkpoints(folder)}
-        self._remove(set(self._temporary) - newest)
-
-    def _remove(self, names: set[str]) -> None:
-        """Remove temporary checkpoints. Of several processes one does."""
-        for model in self.get_model_names() if is_main() else ():
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(osp.join(self.output_dir, model, name))
-        self._temporary = [name for name in self._temporary if name not in names]
+    def _remove_for_resuming(self, but_newest: bool) -> None:
+        """Remove checkpoints that only serve to go on from, but for the last two. Of several processes one does."""
+        for name in self.get_model_names() if is_main() else ():
+            folder = osp.join(self.output_dir, name)
+            for path in set(glob.glob(osp.join(glob.escape(folder), "model.pth.tar-*+*"))):
+                if not (but_newest and path in newest_checkpoints(folder)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.remove(path)
 
     def _is_kept(self, done: int) -> bool:
         """Whether the checkpoint of ``done`` epochs stays, or only serves to resume a run that was killed."""
@@ -282,7 +277,7 @@ class SimpleTrainer(TrainerBase):
             else:
                 print("Deploy the last-epoch model")
             self.test()
-        self._remove(set(self._temporary))
+        self._remove_for_resuming(but_newest=False)
         print(f"Elapsed: {datetime.timedelta(seconds=round(time.time() - self.time_start))}")
         self.close_writer()
 
@@ -354,9 +349,15 @@ class TrainerX(SimpleTrainer):
         self._bar.n = max(self._bar.n, self.epoch * self.num_batches + self.batches.done)
         # Images that this process loads itself draw from the generators, and several processes stop together.
         whole = world_size() > 1 or not getattr(self.train_loader_x, "num_workers", 0)
+        overflows = self.skipped_batches["float16_overflow"]
         try:
             with deferred(whole):
                 self._run_batches()
+                if overflows := self.skipped_batches["float16_overflow"] - overflows:
+                    print(
+                        f"float16 overflowed in {overflows} of {self.num_batches} steps, which were left out; the loss "
+                        f"scale is now {self.scaler.get_scale():g}"
+                    )
                 if self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
                     self.save_within_epoch()  # the test that follows may take longer than the epoch
             stop_if_asked()

@@ -50,6 +50,7 @@ def handled() -> Iterator[None]:
     finally:
         if _of_children is not None:
             signal.signal(signal.SIGCHLD, _of_children)
+        _received = None
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -1,7 +1,8 @@
 """Checkpoints and parameters.
 
 A checkpoint is a dict with ``state_dict``, ``epoch`` (how many are done), ``optimizer``, ``scheduler`` and
-``val_result``, in ``<folder>/model.pth.tar-<epoch>``; the file ``<folder>/checkpoint`` holds the name of the last one
+``val_result``, in ``<folder>/model.pth.tar-<epoch>``, or ``model.pth.tar-<epoch>+<batches of the next>`` where it only
+serves to go on from; the file ``<folder>/checkpoint`` holds the name of the last one
 and, in a second line, of the one before, to go on from where the last is damaged.
 """
 

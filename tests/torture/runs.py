@@ -148,8 +148,8 @@ def disturb(kind: Kind, data: Path, folder: Path, kills: int, others: bool, chan
         printed, errors = process.communicate()
         _count_start(outcome, printed)
         ended = process.returncode
-        if ended == 0:  # it was faster: the whole of it has to be right, and the next begins anew
-            _compare(outcome, undisturbed.end, disturbed, "ended by itself")
+        if (disturbed / "results.json").exists():  # it was faster: it has to be right, and the next begins anew
+            _compare(outcome, undisturbed.end, disturbed, "before it was disturbed")
             shutil.rmtree(disturbed)
             continue
         plan.pop()
@@ -186,7 +186,7 @@ def end_of(folder: Path) -> dict:
             found[name] = {key: value for key, value in content.items() if key not in MEASURED}
         elif ".pth.tar" in path.name:
             found[name] = torch.load(path, weights_only=True)
-            found[name]["run"] = {**found[name]["run"], "train_seconds": 0, "temporary": []}
+            found[name]["run"]["train_seconds"] = 0
         else:
             # the name of the checkpoint before the last, which is gone, depends on where a run was stopped
             found[name] = path.read_text().splitlines()[:1]

@@ -321,7 +321,7 @@ def test_loss_that_is_not_finite_stops_the_run(build, linear, through_model_back
     trainer = build(Diverging)
     with pytest.raises(NonFiniteLossError, match="epoch 2, batch 3") as caught:
         trainer.train()
-    assert sorted(os.listdir(os.path.join(trainer.output_dir, "learner"))) == ["checkpoint", "model.pth.tar-1"]
+    assert sorted(os.listdir(os.path.join(trainer.output_dir, "learner"))) == ["checkpoint", "model.pth.tar-1+0"]
     assert isinstance(caught.value, UserError) and isinstance(caught.value, FloatingPointError)
 
 
