@@ -8,6 +8,7 @@ these trainers in one process.
 
 import json
 import os
+import signal
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -95,6 +96,16 @@ class BugOnOne(CoOpStyle):
     def failure(self):
         if RANK == "1":
             raise ZeroDivisionError("a bug in one process")
+        return 0.0
+
+
+@TRAINER_REGISTRY.register(force=True)
+class StoppedOnOne(CoOpStyle):
+    """Once, in its second epoch."""
+
+    def failure(self):
+        if RANK == "1" and self.start_epoch == 0 and (self.epoch, self.batch_idx) == (1, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
         return 0.0
 
 

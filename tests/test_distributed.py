@@ -85,6 +85,8 @@ def runs(tmp_path_factory) -> Path:
         two("prograd", "ProGrad", *PROGRAD),
         two("pixels", "CoOpStyle", *PIXELS, "TEST.EVALUATOR", "ImagesSeen", config="MuDPT"),
         two("cache", "TipAdapterF", *CACHE),
+        two("stopped", "StoppedOnOne", *PIXELS, config="MuDPT"),
+        two("stopped", "StoppedOnOne", *PIXELS, config="MuDPT"),
         two("nan", "NaNOnOne", *PIXELS, config="MuDPT"),
         two("bug", "BugOnOne", *PIXELS, config="MuDPT"),
         two("batch", "MuDPT", *MUDPT, "DATALOADER.TRAIN_X.BATCH_SIZE", "5"),
@@ -95,6 +97,11 @@ def runs(tmp_path_factory) -> Path:
     (folder / "several-errors.txt").write_text(done.stderr)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def exit_codes(runs: Path) -> list[list[int]]:
+    """Of each process, those of its runs in one torchrun."""
+    return [json.loads((runs / f"codes.{rank}").read_text()) for rank in (0, 1)]
 
 
 def results(run: Path) -> dict:
@@ -165,6 +172,15 @@ def test_a_run_of_two_processes_goes_on_with_one(runs, tmp_path):
     assert results(tmp_path / "run")["metrics"] == results(runs / "mudpt-two")["metrics"]
 
 
+def test_a_signal_to_one_process_stops_both_after_a_step_and_they_go_on_as_if_never_stopped(runs):
+    assert [codes[4:6] for codes in exit_codes(runs)] == [[143, 0], [143, 0]]
+    for rank in (0, 1):
+        whole, stopped = record(runs / "pixels-two", rank), record(runs / "stopped-two", rank)
+        assert stopped["weights"] == whole["weights"]
+        assert stopped["steps"] == whole["steps"][-len(stopped["steps"]) :]
+        assert 0 < len(stopped["steps"]) < len(whole["steps"]) - 2
+
+
 def test_gradients_taken_without_backward_are_averaged_too(runs):
     assert_same_run(runs / "prograd-one", runs / "prograd-two")
 
@@ -207,8 +223,7 @@ def test_without_a_seed_processes_agree_and_may_have_nothing_to_test(runs):
 
 
 def test_errors_of_one_process_or_of_all_end_the_run_and_are_shown_once(runs):
-    codes = [json.loads((runs / f"codes.{rank}").read_text()) for rank in (0, 1)]
-    assert codes == [[0, 0, 0, 0, 2, 2, 2, 0], [0, 0, 0, 0, 2, 1, 2, 0]]
+    assert [codes[6:] for codes in exit_codes(runs)] == [[2, 2, 2, 0], [2, 1, 2, 0]]
     lines = (runs / "several-errors.txt").read_text().splitlines()
     errors = [line for line in lines if "error" in line.lower() or "traceback" in line.lower()]
     assert len(errors) == 3, errors

@@ -38,8 +38,8 @@ class EpochAverage:
 
     def add(self, module: nn.Module, epoch: int) -> None:
         """Add the state of ``module`` after ``epoch``, counted from 0; after the last one, load the mean into it."""
-        for name, tensor in module.state_dict().items():
-            self.total[name] = self.total.get(name, 0) + self.weights[epoch] * tensor
+        tensors = module.state_dict()
+        self.total = {name: self.total.get(name, 0) + self.weights[epoch] * tensors[name] for name in tensors}
         if epoch + 1 == len(self.weights):
             module.load_state_dict(self.total)
 
