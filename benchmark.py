@@ -5,7 +5,8 @@
     python benchmark.py report output/ --html report.html
 
 Runs are those of scripts/: what one of them has finished the other skips. The exit code is 0, 1 where a run failed, 2
-after a mistake of the user, in one line `error: ...`, and 130 after Ctrl-C; the same command then goes on.
+after a mistake of the user, in one line `error: ...`, 130 after Ctrl-C and 143 after SIGTERM; the same command then
+goes on.
 """
 
 from __future__ import annotations
@@ -140,20 +141,25 @@ def run_protocol(args: argparse.Namespace) -> int:
         flush=True,
     )
     progress = Progress(tasks, launcher.jobs)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     if args.launcher == "local":  # a closed terminal ends the runs here, and leaves those of a cluster
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, interrupt)
     try:
         execute(tasks, launcher, progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         progress.say("interrupted; the same command goes on with what is left")
-        return 130
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     finally:
         progress.close()
 
     code = report_of_plan(args, tasks)
     print(f"\nresults, models and logs of every run: {plan.output}    total time: {clock(time.monotonic() - started)}")
     return tell_failures(tasks) or code
+
+
+def interrupt(number: int, frame) -> None:
+    """Handler of a signal that is to end all as Ctrl-C does."""
+    raise KeyboardInterrupt(number)
 
 
 def make_launcher(args: argparse.Namespace):

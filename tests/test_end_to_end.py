@@ -17,6 +17,7 @@ from clip.weights import TINY
 from dassl.engine import TrainerX
 from datasets import splits
 from trainers import prompt_trainer
+from trainers.clip_trainer import CLIPTrainer
 
 METHODS = [
     *("CoOp", "CoCoOp", "MuDPT", "VPT", "IVLP", "MaPLe", "KgCoOp", "ProGrad", "PromptSRC", "TCP"),
@@ -344,3 +345,35 @@ def test_training_in_chunks_of_classes_learns_the_same(trainer, run, tmp_path):
 def test_a_negative_number_of_classes_at_a_time_is_one_line(run, tmp_path):
     assert_one_line(run("MuDPT", tmp_path / "out", "TRAIN.CHUNK_CLASSES", "-1"), "TRAIN.CHUNK_CLASSES is -1")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_without_a_finite_loss_is_left_out_where_that_is_wanted_and_stops_the_run_elsewhere(
+    run, tmp_path, monkeypatch
+):
+    loss = CLIPTrainer.loss
+
+    def nan_once(self, images, labels):
+        value, logits = loss(self, images, labels)
+        return (value * torch.nan if (self.epoch, self.batch_idx) == (1, 2) else value), logits
+
+    monkeypatch.setattr(CLIPTrainer, "loss", nan_once)
+    options = [*QUICK, "DATALOADER.TRAIN_X.BATCH_SIZE", "4"]
+    stopped = run("MuDPT", tmp_path / "stopped", *options)
+    assert_one_line(stopped, "the loss is NaN or infinite in epoch 2, batch 3 (images ", "model.pth.tar-1+0; lower")
+    assert not (tmp_path / "stopped/results.json").exists()
+    code, out, error = run("MuDPT", tmp_path / "left_out", *options, "TRAIN.NONFINITE_LOSS", "skip")
+    assert code == 0 and "left out, the 1. such batch: the loss is NaN or infinite in epoch 2, batch 3" in out, error
+    assert results(tmp_path / "left_out")["skipped_batches"] == {"nonfinite_loss": 1, "float16_overflow": 0}
+    assert all(tensor.isfinite().all() for tensor in learned(tmp_path / "left_out").values())
+
+
+@pytest.mark.parametrize("trainer", ["MuDPT", "CLIP_LoRA", "TCP", "TipAdapterF"])
+def test_with_deterministic_algorithms_methods_find_all_they_need(trainer, run, tmp_path, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    options = ["DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "1", "DETERMINISTIC"]
+    code, _, error = run(trainer, tmp_path / "run", *options, "True")
+    assert code == 0, error
+    assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    run(trainer, tmp_path / "next", *options, "False", "TEST.NO_TEST", "True")
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -157,7 +157,8 @@ def test_a_backbone_has_one_name_in_the_results_however_it_is_written(name, path
 
 def test_every_flag_sets_its_key(run_folder):
     flags = "--resume old --source-domains a b --target-domains c --transforms random_flip normalize --head mlp".split()
-    cfg = train.setup_cfg(train.parse_args(arguments(*flags)))
+    cfg = train.setup_cfg(train.parse_args(arguments("--deterministic", *flags)))
+    assert cfg.DETERMINISTIC and not train.setup_cfg(train.parse_args(arguments())).DETERMINISTIC
     assert (cfg.RESUME, cfg.DATASET.SOURCE_DOMAINS, cfg.DATASET.TARGET_DOMAINS) == ("old", ["a", "b"], ["c"])
     assert (cfg.INPUT.TRANSFORMS, cfg.MODEL.HEAD.NAME) == (["random_flip", "normalize"], "mlp")
     assert (cfg.DATASET.ROOT, cfg.OUTPUT_DIR, cfg.TRAINER.NAME) == ("data", "runs/one/seed1", "ThirdPartyLinear")
@@ -357,6 +358,31 @@ def fail(monkeypatch):
         monkeypatch.setattr(ThirdPartyFailing, "at_epoch", at_epoch)
 
     return fail
+
+
+HOLDER = """
+import sys
+from dassl.utils.folder_lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_run_is_writing_in_is_refused_and_left_as_it_was(run_folder, root, capsys):
+    assert train.run(arguments()) == 0
+    capsys.readouterr()
+    folder = Path("runs/one/seed1")
+    command = [sys.executable, "-c", HOLDER, str(folder.absolute())]
+    holder = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert train.run(arguments()) == 2
+    assert_one_error_line(capsys, f"{folder} is in use by process {holder.pid} on ")
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path for path in folder.rglob("*") if path.is_file()} == {*before, folder / ".lock"}
+    holder.communicate("")
+    assert train.run(arguments()) == 0
 
 
 def test_a_run_that_fails_after_a_checkpoint_keeps_it_and_has_no_results(run_folder, fail, capsys):

@@ -38,13 +38,17 @@ class StopRequest(KeyboardInterrupt):
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """In this block SIGINT and SIGTERM raise `StopRequest`; outside of the main thread nothing changes."""
+    """In this block SIGINT and SIGTERM raise `StopRequest`, unless the process was started to ignore them.
+
+    Outside of the main thread nothing changes.
+    """
     global _received, _of_children
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _received = _of_children = None
-    before = {number: signal.signal(number, _receive) for number in _SIGNALS}
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _receive) for number in heeded}
     try:
         yield
     finally:

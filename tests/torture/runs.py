@@ -94,6 +94,8 @@ def start(arguments: list[str], script: tuple[str, ...] = ("train.py",)) -> subp
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell that runs this in the background has it ignore Ctrl-C, and so would the run
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

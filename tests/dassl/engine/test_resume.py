@@ -198,6 +198,17 @@ def test_outside_of_training_a_signal_is_obeyed_at_once(build, linear):
     assert "model.pth.tar-3" in files(trainer)
 
 
+def test_a_run_that_was_started_to_ignore_ctrl_c_does(build, linear):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what it runs in the background
+    try:
+        trainer = build(disturbed(linear, 0, 1, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        with handled():
+            trainer.train()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert trainer.epoch == 2
+
+
 def flip_a_byte(path):
     """In the tensors, where the pickle stays readable."""
     with zipfile.ZipFile(path) as archive:
