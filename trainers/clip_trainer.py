@@ -145,7 +145,7 @@ class CLIPTrainer(TrainerX):
         images, labels = self.parse_batch_train(batch)
         with self.computing():
             loss, logits = self.loss(images, labels)
-        if self.leaves_out_nonfinite_losses:
+        if getattr(self, "leaves_out_nonfinite_losses", False):  # upstream Dassl's trainers have no such choice
             self.detect_anomaly(loss)
         self.model_zero_grad()
         self.scaler.scale(loss).backward()

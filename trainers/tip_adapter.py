@@ -135,7 +135,7 @@ class TipAdapterF(CacheTrainer):
 
     def run_epoch(self) -> None:
         with self.counted():
-            if self.epoch == 0 and self.start_batch == 0:
+            if self.epoch == 0 and getattr(self, "start_batch", 0) == 0:  # upstream has none
                 self.fill_cache()
         self.learner.alpha.fill_(self.settings[1])  # the search of the epoch before has changed them
         self.learner.beta.fill_(self.node.INIT_BETA)

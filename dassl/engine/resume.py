@@ -1,8 +1,10 @@
 """From which of its checkpoints a run goes on."""
 
 import os.path as osp
+import re
+from glob import escape, glob
 
-from dassl.utils import CheckpointError, checkpoint_path, last_checkpoint, load_checkpoint, newest_checkpoints
+from dassl.utils import CheckpointError, checkpoint_path, load_checkpoint, newest_checkpoints
 
 Found = dict[str, tuple[str, dict]]  # of each model the path of its checkpoint and what it holds
 
@@ -26,7 +28,7 @@ def latest_common(folders: dict[str, str]) -> tuple[int, Found]:
         UserError: there are none.
     """
     newest = {name: _newest_intact(folder) for name, folder in folders.items()}
-    earliest = min((path_and_content[1] for path_and_content in newest.values()), key=moment)
+    earliest = min((checkpoint for _, checkpoint in newest.values()), key=moment)
     found = {
         name: pair if moment(pair[1]) == moment(earliest) else _of_moment(folders[name], earliest)
         for name, pair in newest.items()
@@ -35,25 +37,48 @@ def latest_common(folders: dict[str, str]) -> tuple[int, Found]:
 
 
 def _newest_intact(folder: str) -> tuple[str, dict]:
-    paths = newest_checkpoints(folder) or [last_checkpoint(folder)]
+    paths = newest_checkpoints(folder) or _by_name(folder)
+    if not paths:
+        raise CheckpointError(f"{folder}/checkpoint names no file that is there: to begin anew, delete {folder}")
     for path, older in zip(paths, [*paths[1:], ""], strict=True):
         try:
-            return path, load_checkpoint(path)
+            return path, _load(path)
         except CheckpointError as error:
             if not older:
                 raise CheckpointError(f"{error}; to begin anew, delete {folder}") from error
             print(f"warning: {error}; going on from {older}")
-    raise AssertionError("there is at least one path")
+    raise AssertionError("the last path returns or raises")
+
+
+def _by_name(folder: str) -> list[str]:
+    """All checkpoints in a folder whose own list of the newest is damaged, the newest first."""
+    numbered = {}
+    for path in glob(osp.join(escape(folder), "model.pth.tar-*")):
+        if found := re.fullmatch(r"model\.pth\.tar-(\d+)(?:\+(\d+))?", osp.basename(path)):
+            numbered[int(found[1]), int(found[2] or 0)] = path
+    return [numbered[when] for when in sorted(numbered, reverse=True)]
 
 
 def _of_moment(folder: str, wanted: dict) -> tuple[str, dict]:
     """The checkpoint in ``folder`` that was saved together with ``wanted``."""
     for path in newest_checkpoints(folder)[1:]:
-        checkpoint = load_checkpoint(path)
+        checkpoint = _load(path)
         if moment(checkpoint) == moment(wanted):
             return path, checkpoint
     path = checkpoint_path(folder, wanted["epoch"])
-    checkpoint = load_checkpoint(path)
+    checkpoint = _load(path)
     if moment(checkpoint) != moment(wanted):
-        raise CheckpointError(f"{osp.dirname(folder)}: its models were not saved at the same moment; begin anew")
+        raise CheckpointError(f"the models in {osp.dirname(folder)} were not saved at the same moment: begin anew")
     return path, checkpoint
+
+
+def _load(path: str) -> dict:
+    """A checkpoint that tells its `moment`."""
+    checkpoint = load_checkpoint(path)
+    try:
+        epochs, batches = moment(checkpoint)
+    except (AttributeError, KeyError, TypeError):
+        epochs = batches = None
+    if not (type(epochs) is type(batches) is int and epochs >= 0 and batches >= 0):
+        raise CheckpointError(f"{path} is damaged or no checkpoint of a run: it does not tell its epoch")
+    return checkpoint

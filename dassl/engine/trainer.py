@@ -31,7 +31,7 @@ from dassl.utils import (
     set_random_seed,
 )
 from dassl.utils.distributed import average_summary, barrier, broadcast, gather, is_main, rank, world_size
-from dassl.utils.random_states import random_states, set_random_states
+from dassl.utils.random_states import check_random_states, random_states, set_random_states
 from dassl.utils.stop import StopRequest, deferred, stop_if_asked
 from user_error import shorten
 
@@ -160,8 +160,10 @@ class SimpleTrainer(TrainerBase):
         self.best_result = state.get("best_result", self.best_result)
         self.train_seconds = state.get("train_seconds", self.train_seconds)
         self.skipped_batches.update(state.get("skipped_batches", {}))
-        self._position = state.get("position")
-        self._random = state.get("random", [])
+        self._position, self._random = state.get("position"), state.get("random", [])
+        if self._position:
+            check_random_states(self._position["beginning"], self._position["common"], *self._position["own"])
+        check_random_states(*self._random)
         if state.get("scaler") and getattr(self, "scaler", None) is not None:
             self.scaler.load_state_dict(state["scaler"])
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.utils import (
+    CheckpointError,
     NonFiniteLossError,
     checkpoint_path,
     load_checkpoint,
@@ -109,7 +110,12 @@ class TrainerBase:
         for name, (path, checkpoint) in found.items():
             restore_checkpoint(checkpoint, path, self._models[name], self._optims[name], self._scheds[name])
             print(f"Loaded {path} (epoch = {done})")
-            self.load_run_state(checkpoint.get("run", {}))
+            try:
+                self.load_run_state(checkpoint.get("run", {}))
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"cannot resume from {path}: the state of its run does not fit ({type(error).__name__}: {error})"
+                ) from error
         return done
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:

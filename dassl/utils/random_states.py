@@ -32,6 +32,13 @@ def set_random_states(states: dict) -> None:
             torch.cuda.set_rng_state(state, device)
 
 
+def check_random_states(*several: dict) -> None:
+    """Try states from a file, which may be a stranger's: an error of some kind where they are none."""
+    before = random_states(with_gpus=True)
+    for states in (*several, before):
+        set_random_states(states)
+
+
 def _as_tensor(words) -> torch.Tensor:
     return torch.from_numpy(np.asarray(words, dtype=np.uint32).view(np.int32).copy())
 

@@ -193,7 +193,7 @@ def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer
             continue
         try:
             part.load_state_dict(state)
-        except (ValueError, KeyError) as error:
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"cannot resume from {fpath}: its {type(part).__name__} state does not fit"
             ) from error

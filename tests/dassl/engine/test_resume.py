@@ -267,6 +267,49 @@ def test_where_no_checkpoint_is_intact_the_run_says_so_and_leaves_them(build, li
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.parametrize("content", [b"", b"nothing\n", b"\xff\xfe"])
+def test_a_damaged_list_of_checkpoints_is_made_up_for_by_their_names(build, linear, tmp_path, content):
+    with pytest.raises(Killed):
+        build(disturbed(linear, 1, 4, kill), TRAIN__CHECKPOINT_STEPS="2").train()
+    (tmp_path / "output/learner/checkpoint").write_bytes(content)
+    resumed = build(TRAIN__CHECKPOINT_STEPS="2")
+    assert resumed.resume_model_if_exist(resumed.output_dir) == 1
+    assert resumed.start_batch == 4
+    for name in files(resumed):
+        if name != "checkpoint":
+            (tmp_path / "output/learner" / name).unlink()
+    with pytest.raises(CheckpointError, match="learner/checkpoint names no file that is there"):
+        build().train()
+
+
+@pytest.mark.parametrize("change", [
+    lambda state: state.pop("epoch"),
+    lambda state: state.update(epoch="1"),
+    lambda state: state.update(epoch=True),
+    lambda state: state.update(run=[1]),
+    lambda state: state["run"].update(position=3),
+    lambda state: state["run"].update(position={"batches": -1}),
+    lambda state: state["run"]["position"].pop("beginning"),
+    lambda state: state["run"]["position"]["common"].update(torch=torch.zeros(3)),
+    lambda state: state["run"]["position"]["common"].update(python=[3, "words", None]),
+    lambda state: state["run"]["position"].update(own=[1]),
+    lambda state: state["run"].update(settings=5),
+    lambda state: state["run"].update(skipped_batches=5),
+    lambda state: state["optimizer"].update(state=7),
+    lambda state: state["optimizer"].update(param_groups=None),
+    lambda state: state.update(scheduler=7),
+])  # fmt: skip
+def test_a_checkpoint_whose_run_is_none_is_refused_in_one_line(build, linear, tmp_path, change):
+    with pytest.raises(Killed):
+        build(disturbed(linear, 0, 3, kill), TRAIN__CHECKPOINT_STEPS="2").train()
+    path = tmp_path / "output/learner/model.pth.tar-0+2"
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=r"tar-0\+2"):
+        build().train()
+
+
 def test_a_negative_number_of_steps_is_an_error(build):
     with pytest.raises(ConfigError, match="TRAIN.CHECKPOINT_STEPS is -1"):
         build(TRAIN__CHECKPOINT_STEPS="-1").train()
