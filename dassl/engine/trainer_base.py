@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.utils import (
+    CheckpointError,
     NonFiniteLossError,
     checkpoint_path,
     last_checkpoint,
@@ -101,14 +102,23 @@ class TrainerBase:
         print(f"Found checkpoint at {directory} (will resume training)")
         paths = {name: last_checkpoint(folder) for name, folder in folders.items()}
         checkpoints = {name: load_checkpoint(path) for name, path in paths.items()}
+        for name, checkpoint in checkpoints.items():
+            if not isinstance(checkpoint, dict) or "epoch" not in checkpoint:
+                raise CheckpointError(f'{paths[name]} is no checkpoint of a trainer: it has no "epoch"')
         done = min(checkpoint["epoch"] for checkpoint in checkpoints.values())
         for name, checkpoint in checkpoints.items():
             if checkpoint["epoch"] != done:  # killed when some models' files of an epoch were written, others' not
                 paths[name] = checkpoint_path(folders[name], done)
                 checkpoint = load_checkpoint(paths[name])
-            restore_checkpoint(checkpoint, paths[name], self._models[name], self._optims[name], self._scheds[name])
+            try:
+                restore_checkpoint(checkpoint, paths[name], self._models[name], self._optims[name], self._scheds[name])
+                self.load_run_state(checkpoint.get("run", {}))
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"cannot resume from {paths[name]}: its state of the run is damaged ({type(error).__name__}); "
+                    "choose another OUTPUT_DIR, or delete the folder"
+                ) from error
             print(f"Loaded {paths[name]} (epoch = {done})")
-            self.load_run_state(checkpoint.get("run", {}))
         return done
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
