@@ -17,7 +17,10 @@ def regular_only(path: str | os.PathLike, flags: int) -> int:
         descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)  # else a pipe waits for its writer
     except ValueError as error:  # a zero byte in the path
         raise OSError(errno.EINVAL, "no valid path", os.fspath(path)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
     return descriptor
