@@ -11,12 +11,9 @@ def regular_only(path: str | os.PathLike, flags: int) -> int:
     """An ``opener`` for `open` that takes regular files, and links to them, alone.
 
     Raises:
-        OSError: as `os.open`, or ``path`` is a folder, a pipe, a socket or a device, or no path at all.
+        OSError: as `os.open`, or ``path`` is a folder, a pipe, a socket or a device.
     """
-    try:
-        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)  # else a pipe waits for its writer
-    except ValueError as error:  # a zero byte in the path
-        raise OSError(errno.EINVAL, "no valid path", os.fspath(path)) from error
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)  # else a pipe waits for its writer
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

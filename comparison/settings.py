@@ -25,7 +25,7 @@ def settings_of(config: Mapping) -> Settings:
     def flatten(prefix: str, node: object) -> None:
         if isinstance(node, Mapping):
             for name in sorted(node, key=str):
-                flatten(f"{prefix}.{name}" if prefix else name, node[name])
+                flatten(f"{prefix}.{name}" if prefix else str(name), node[name])
         elif prefix == "MODEL.BACKBONE.PATH":
             settings[prefix] = PurePath(_plain(node)).name  # the weights may lie elsewhere on another machine
         elif prefix not in _PLACE:

@@ -56,7 +56,7 @@ def read_yaml(path: str | os.PathLike) -> dict:
             values = load_yaml(file.read(LONGEST + 1))
     except FileNotFoundError as error:
         raise ConfigError(f"config file not found: {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a zero byte in the path
         raise ConfigError(f"cannot read the config file {path}: {getattr(error, 'strerror', None) or error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -96,6 +96,8 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
         if key not in node and not as_it_comes:
             full_key = _down_to_first_value(full_key, value)
             raise ConfigError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
+        if isinstance(value, str) and "\0" in value:  # no path may have one
+            raise ConfigError(f'config key "{full_key}" in {source}: a text with a zero byte')
         old = node.get(key)
         if isinstance(value, dict):
             if not isinstance(old, yacs.config.CfgNode):

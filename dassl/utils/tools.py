@@ -23,7 +23,8 @@ from .errors import ConfigError, DataError, OutputError, UnknownNameError, did_y
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 MOST_PIXELS = 2**27  # which take half a gigabyte; cameras of phones have 108 million
 MOST_ELONGATED = 500  # length through breadth: a resized image keeps it, and its shorter side is as long as all others'
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_image has a limit of its own
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # above which Pillow warns, of what is refused here
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def mkdir_if_missing(dirname: str) -> None:
