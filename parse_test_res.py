@@ -10,13 +10,16 @@ Reads logs of this project and of upstream Dassl.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
+from contextlib import suppress
 
 import numpy as np
 
-from user_error import print_error
+from regular_file import regular_only
+from user_error import ResultsError, UserError, print_error
 
 AFTER_TRAINING = "Finish training"  # what stands before the figures that count: not those of a validation on the way
 AFTER_TEST = "=> result"
@@ -26,11 +29,13 @@ def final_value(log: str, keyword: str, signal: str) -> float | None:
     """The last "* <keyword>: <number>%" after the line `signal`, None where there is none."""
     figure = re.compile(rf"\* {re.escape(keyword)}: ([-+.\deE]+)%")
     value, counts = None, False
-    with open(log, encoding="utf-8", errors="replace") as file:
+    with open(log, encoding="utf-8", errors="replace", opener=regular_only) as file:
         for line in file:
             counts = counts or line.strip() == signal
             if counts and (match := figure.search(line)):
-                value = float(match[1])
+                with suppress(ValueError):  # "--" and "1e" look like numbers
+                    number = float(match[1])
+                    value = number if math.isfinite(number) else value
     return value
 
 
@@ -51,7 +56,7 @@ def summarize(directory: str, keyword: str, signal: str, ci95: bool) -> float:
             print(f"file: {log}. {keyword}: {value:.2f}%. ")
             values.append(value)
     if not values:
-        raise ValueError(f'no "{keyword}" found in the logs of {directory} (for runs that only tested: --test-log)')
+        raise ResultsError(f'no "{keyword}" found in the logs of {directory} (for runs that only tested: --test-log)')
     mean, spread = np.mean(values), np.std(values)
     if ci95:
         spread = 1.96 * spread / np.sqrt(len(values))
@@ -79,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"Average performance\n* {args.keyword}: {np.mean(means):.2f}%")
         else:
             summarize(args.directory, args.keyword, signal, args.ci95)
-    except ValueError as error:
+    except UserError as error:
         return print_error(error)
     except OSError as error:
         return print_error(f"{error.strerror}: {error.filename}")

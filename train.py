@@ -312,7 +312,7 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
     path = checkpoint_path(os.path.join(model_dir, trainer.get_model_names()[0]), epoch)
     number = path.rpartition("tar-")[2]  # upstream's trainers only look for the best where they are told no epoch
     trainer.load_model(model_dir, epoch=int(number) if number.isdigit() else None)
-    return load_checkpoint(path)["epoch"]
+    return load_checkpoint(path).get("epoch")
 
 
 def to_dict(node) -> dict:

@@ -6,6 +6,8 @@ import difflib
 import sys
 from collections.abc import Iterable, Sequence
 
+LONGEST = 4000  # characters of a message; what to do stands at its end
+
 
 class UserError(Exception):
     """A mistake the user can mend: what is wrong, where (file, key, value) and what to do, in one line.
@@ -17,7 +19,10 @@ class UserError(Exception):
         # A DataLoader rebuilds a worker's error from the text of its traceback, whose last line ends in the message.
         prefix = f"{type(self).__module__}.{type(self).__qualname__}: "
         line = str(message).rpartition(prefix)[2]
-        super().__init__(" ".join(part.strip() for part in line.splitlines() if part.strip()))
+        line = " ".join(part.strip() for part in line.splitlines() if part.strip())
+        if len(line) > LONGEST:  # a file may have put a megabyte where a name belongs
+            line = f"{line[: 3 * LONGEST // 4]} ... {line[-LONGEST // 5 :]}"
+        super().__init__(line)
 
     def __str__(self) -> str:
         return self.args[0]  # KeyError, a base of some subclasses, would quote it

@@ -9,17 +9,14 @@ file but give other features: a name of open_clip's registry beside the path tel
 from __future__ import annotations
 
 import os
-import pickle
 import textwrap
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
-from clip import open_clip_weights
+from clip import open_clip_weights, torchscript
 from clip.model import CLIP, build_model
+from tensor_file import is_finite, read_tensor_file
 from user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean
 from verified_download import alone, checksum
 from verified_download import fetch as _fetch
@@ -52,6 +49,9 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
     """
     model = open_clip_weights.find(name) if _is_open_clip(name) else None  # refused before it is fetched
     state_dict = load_state_dict(name, path, cache)
+    for key, tensor in state_dict.items():
+        if not is_finite(tensor):
+            raise CheckpointError(f"{path or name}: {key} has NaN, infinite or complex values: get the file again")
     try:
         if model is None:
             return build_model(state_dict)
@@ -60,7 +60,7 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
         reason = f"tensor {error.args[0]} is missing"
     except RuntimeError as error:  # a heading, then the names of all tensors that do not fit
         reason = textwrap.shorten(str(error).partition("\n")[2] or str(error), 160, placeholder=" ...")
-    except (ValueError, IndexError, TypeError, AssertionError):
+    except (ArithmeticError, AssertionError, IndexError, TypeError, ValueError):
         reason = "its tensors have other shapes than a CLIP's"
     raise CheckpointError(f"{path or name} does not hold a CLIP in OpenAI's layout: {reason}")
 
@@ -78,17 +78,7 @@ def load_state_dict(name: str = "", path: str = "", cache: str | None = None) ->
         UserError: unknown name, missing file, failed download, or a file that is not a state dict.
     """
     file = _find(name, path, cache)
-    try:
-        content = _read(file)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{file} is damaged, or holds more than tensors, which is never loaded: "
-            "save it with torch.save(model.state_dict(), ...)"
-        ) from error
-    except Exception as error:  # the readers fail in many ways on a file that is not theirs
-        raise CheckpointError(f"{file} is not a checkpoint, or an incomplete one") from error
+    content = _read(file)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(
@@ -183,17 +173,7 @@ def _is_intact(file: str, digest: str) -> bool:
 
 
 def _read(file: str) -> object:
-    """What a checkpoint holds. Only tensors and plain containers are ever unpickled."""
-    if file.endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        return load_file(file)
-    if not zipfile.is_zipfile(file):  # torch.save before PyTorch 1.6, which cannot be mapped into memory
-        return torch.load(file, map_location="cpu", weights_only=True)
-    with zipfile.ZipFile(file) as archive:
-        is_torchscript = any(os.path.basename(entry) == "constants.pkl" for entry in archive.namelist())
-    if not is_torchscript:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, but OpenAI's files need its reader
-        return torch.jit.load(file, map_location="cpu").state_dict()
+    """What a checkpoint holds. Nothing in it is run."""
+    if not file.endswith(".safetensors") and torchscript.is_torchscript(file):
+        return torchscript.read_state_dict(file)
+    return read_tensor_file(file)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from comparison.results_file import read_results
 from comparison.runs import LOG, RESULTS, in_words, model_name, placed, result_settings
 from comparison.settings import Settings, describe, differing, digest, settings_of
-from dassl.utils import read_json
 from user_error import ResultsError, UserError
 
 PHASES = {  # protocol of a run's folder -> what it does, in words
@@ -102,9 +102,7 @@ class Job:
         file = self.folder / RESULTS
         if not file.exists():
             return False
-        results = read_json(str(file))
-        if not isinstance(results, dict) or not isinstance(results.get("metrics"), dict):
-            raise ResultsError(f"{file} is not a complete result: delete it and start again")
+        results = read_results(file)
         found = result_settings(results)
         if keys := differing(found, self.settings):
             raise ResultsError(
@@ -116,8 +114,8 @@ class Job:
     def seconds_taken(self) -> float | None:
         """How long it took, by its results.json; without a wait for a machine."""
         try:
-            return float(read_json(str(self.folder / RESULTS))["seconds"]["total"])
-        except (UserError, KeyError, TypeError, ValueError):
+            return read_results(self.folder / RESULTS)["seconds"].get("total")
+        except UserError:
             return None
 
     def progress(self) -> tuple[float, str]:

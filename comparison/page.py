@@ -20,11 +20,13 @@ from matplotlib.figure import Figure
 
 from comparison.figures import TEXT_WIDTH, Methods, all_figures, svg
 from comparison.rendering import legend, shown_columns, text
+from comparison.results_file import read_results
 from comparison.runs import LOG, PROTOCOLS, RESULTS, Run, in_words, logged_config
 from comparison.settings import digest
 from comparison.statistics import Measure
 from comparison.tables import Row, Table, Value, cost_cells
-from dassl.utils import atomic_write, read_json
+from dassl.utils import atomic_write
+from regular_file import regular_only
 
 LONGEST_LOG = 2_000_000  # bytes; of a longer one, the beginning and the end are kept
 SOURCES = Path(__file__).parent
@@ -120,7 +122,7 @@ def _count(number: int, noun: str) -> str:
 def _results(run: Run) -> dict:
     """Its results.json, {} where there is none."""
     file = run.folder / RESULTS
-    return read_json(str(file)) if file.exists() else {}
+    return read_results(file) if file.exists() else {}
 
 
 def _facts(runs: Sequence[Run], results: Iterable[dict], made: datetime) -> str:
@@ -331,7 +333,7 @@ def _packed(content: str) -> str:
 def read_log(file: Path, longest: int = LONGEST_LOG) -> str | None:
     """A run's log, of more than ``longest`` bytes the beginning and the end; None where there is none."""
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=regular_only) as opened:
             size = opened.seek(0, 2)
             opened.seek(0)
             if size <= longest:

@@ -15,9 +15,11 @@ from pathlib import Path
 import yaml
 
 from comparison.methods import methods_here
+from comparison.results_file import read_results
 from comparison.settings import Settings, describe, differing, settings_of
-from dassl.utils import read_json
+from dassl.config.safe_yaml import load_yaml
 from parse_test_res import AFTER_TEST, AFTER_TRAINING, final_value
+from regular_file import regular_only
 from user_error import ResultsError
 
 RESULTS, LOG = "results.json", "log.txt"
@@ -138,34 +140,29 @@ def shifted_datasets() -> set[str]:
 
 def _from_results(folder: Path, place: dict) -> Run | None:
     file = folder / RESULTS
-    results = read_json(str(file))
-    try:
-        if not results["metrics"]:
-            return None
-        config, seconds = results.get("config", {}), results["seconds"]["train"]
-        epochs = config.get("OPTIM", {}).get("MAX_EPOCH")
-        return Run(
-            **place,
-            backbone=str(results["backbone"]),
-            accuracy=float(results["metrics"]["accuracy"]),
-            sampling_error=results["sampling_error"],
-            learned_parameters=int(results["learned_parameters"]),
-            checkpoint_bytes=results.get("checkpoint_bytes"),
-            train_seconds=seconds,
-            epoch_seconds=seconds / epochs if seconds is not None and epochs else None,
-            peak_memory_mb=results.get("peak_memory_mb") if seconds is not None else None,
-            settings=result_settings(results),
-            folder=folder,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ResultsError(
-            f"{file} is not a complete result ({type(error).__name__}: {error}): delete it and repeat that run"
-        ) from error
+    results = read_results(file)
+    if not results["metrics"]:
+        return None
+    seconds = results["seconds"].get("train")
+    epochs = ((results.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
+    return Run(
+        **place,
+        backbone=str(results["backbone"]),
+        accuracy=float(results["metrics"]["accuracy"]),
+        sampling_error=results.get("sampling_error"),
+        learned_parameters=results["learned_parameters"],
+        checkpoint_bytes=results.get("checkpoint_bytes"),
+        train_seconds=seconds,
+        epoch_seconds=seconds / epochs if seconds is not None and epochs else None,
+        peak_memory_mb=results.get("peak_memory_mb") if seconds is not None else None,
+        settings=result_settings(results),
+        folder=folder,
+    )
 
 
 def result_settings(results: dict) -> Settings:
     """The settings of a run by its results.json."""
-    settings = settings_of(results.get("config", {}))
+    settings = settings_of(results.get("config") or {})
     model = (results.get("tested_model") or {}).get("model_dir") or ""
     return {**settings, "model": model_name(model)} if settings and model else settings
 
@@ -179,7 +176,7 @@ def model_name(folder: str) -> str:
     for start in range(len(parts)):
         if place := placed("/".join(parts[start:])):
             return f"{place['dataset']} {place['trainer']} {place['config']} {place['shots']} shots"
-    return parts[-1]
+    return parts[-1] if parts else folder
 
 
 def _from_log(folder: Path, place: dict) -> Run | None:
@@ -199,7 +196,8 @@ def _from_log(folder: Path, place: dict) -> Run | None:
 def _logged_settings(file: Path) -> Settings:
     """The settings that stand in a log, {} where none do."""
     try:
-        config = yaml.safe_load(logged_config(file.read_text(encoding="utf-8", errors="replace")))
+        with open(file, encoding="utf-8", errors="replace", opener=regular_only) as opened:
+            config = load_yaml(logged_config(opened.read()))
     except yaml.YAMLError:
         return {}
     return settings_of(config) if isinstance(config, dict) else {}

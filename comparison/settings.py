@@ -24,8 +24,8 @@ def settings_of(config: Mapping) -> Settings:
 
     def flatten(prefix: str, node: object) -> None:
         if isinstance(node, Mapping):
-            for name in sorted(node):
-                flatten(f"{prefix}.{name}" if prefix else name, node[name])
+            for name in sorted(node, key=str):
+                flatten(f"{prefix}.{name}" if prefix else str(name), node[name])
         elif prefix == "MODEL.BACKBONE.PATH":
             settings[prefix] = PurePath(_plain(node)).name  # the weights may lie elsewhere on another machine
         elif prefix not in _PLACE:
@@ -42,9 +42,9 @@ def _plain(value: object) -> str:
     if isinstance(value, str) and value.startswith("(") and value.endswith(")"):
         try:
             value = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
+        except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
             return value
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)  # YAML knows dates
 
 
 def digest(settings: Settings) -> str:

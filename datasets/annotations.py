@@ -1,14 +1,21 @@
 """Reading the annotation files of published datasets: text, JSON, MATLAB."""
 
 import json
+import os
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from user_error import DataError, UserError
+from regular_file import regular_only
+from user_error import DataError
 
 T = TypeVar("T")
+
+MOST_UNPACKED = 2**28  # bytes of a MATLAB file; the largest that is read here has a few million
+_MAT_HEADER, _MAT_PACKED = 128, 15  # length of the text a MATLAB file begins with; the type of a packed variable
 
 
 def read_lines(path: str) -> Iterator[tuple[int, str]]:
@@ -19,7 +26,7 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
     """
     # utf-8-sig: editors on Windows put a mark at the start of the file, which is no part of the first line.
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig", opener=regular_only) as file:
             for number, line in enumerate(file, start=1):
                 if line := line.strip():
                     yield number, line
@@ -34,7 +41,7 @@ def read_json(path: str) -> Any:
         UserError: the file cannot be read, is not UTF-8 or not JSON.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig", opener=regular_only) as file:
             return json.load(file)
     except (OSError, ValueError, RecursionError) as error:
         raise unreadable(path, error) from error
@@ -49,9 +56,30 @@ def read_mat(path: str, key: str) -> np.ndarray:
     from scipy.io import loadmat  # only two datasets need it, and it takes a while to import
 
     try:
-        return np.atleast_1d(loadmat(path, squeeze_me=True)[key])
+        with open(path, "rb", opener=regular_only) as file:
+            _check_unpacked_size(file)
+            return np.atleast_1d(loadmat(file, variable_names=[key], squeeze_me=True)[key])
     except Exception as error:  # scipy fails in many ways on a damaged file
         raise unreadable(path, error) from error
+
+
+def _check_unpacked_size(file: BinaryIO) -> None:
+    """ValueError where the packed variables of a MATLAB file unpack to more than MOST_UNPACKED bytes."""
+    order = "<" if file.read(_MAT_HEADER)[-2:] == b"IM" else ">"
+    unpacked = 0
+    while len(tag := file.read(8)) == 8:
+        kind, size = struct.unpack(f"{order}II", tag)
+        if kind != _MAT_PACKED:
+            file.seek(size, os.SEEK_CUR)
+            continue
+        unpacking = zlib.decompressobj()
+        packed = file.read(size)
+        while packed and unpacked <= MOST_UNPACKED:
+            unpacked += len(unpacking.decompress(packed, 1 << 20))
+            packed = unpacking.unconsumed_tail
+        if unpacked > MOST_UNPACKED:
+            raise ValueError(f"it unpacks to more than {MOST_UNPACKED:,} bytes")
+    file.seek(0)
 
 
 def parse_lines(path: str, parse: Callable[[str], T], expected: str) -> list[T]:
@@ -92,7 +120,7 @@ def _parsed(
             results.append(parse(entry))
         except LookupError as error:
             raise DataError(f"{path}, {what} {number}: {error}: get both files again") from error
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             found = json.dumps(str(entry)[:80], ensure_ascii=False)  # without control characters
             raise DataError(
                 f'{path}, {what} {number}: expected "{expected}", found {found}: mend it or get the file again'
@@ -100,9 +128,9 @@ def _parsed(
     return results
 
 
-def unreadable(path: str, error: Exception) -> UserError:
+def unreadable(path: str, error: Exception) -> DataError:
     """Return the error for a file that cannot be understood."""
     reason = getattr(error, "strerror", None) or (
         "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"{type(error).__name__}: {error}"
     )
-    return UserError(f"{path} cannot be read ({' '.join(reason.split())}): get the file again")
+    return DataError(f"{path} cannot be read ({' '.join(reason.split())}): get the file again")

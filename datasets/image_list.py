@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import reprlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -115,7 +116,7 @@ class ImageList(OwnImages):
             )
 
     def _given_split(self) -> Split:
-        split = read_split(self.list_path, self.image_dir)
+        split = read_split(self.list_path, self.image_dir, anywhere=True)
         seen: set[str] = set()
         for item in (item for part in split for item in part):
             path = os.path.normpath(item.impath)
@@ -215,12 +216,12 @@ def _parsed(text: str, path: str, line: int = 0) -> Any:
 
 def _row(path: str, where: str, record: Any) -> Row:
     if not isinstance(record, dict):
-        raise DataError(f'{path}, {where}: expected {{"path": ..., "label": ...}}, found {str(record)[:60]}')
+        raise DataError(f'{path}, {where}: expected {{"path": ..., "label": ...}}, found {reprlib.repr(record)}')
     values = {}
     for column, names in COLUMNS.items():
         value = next((record[name] for name in names if record.get(name) is not None), "")
         if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise DataError(f"{path}, {where}: {column} is {value!r}: write a text or a whole number")
+            raise DataError(f"{path}, {where}: {column} is {reprlib.repr(value)}: write a text or a whole number")
         values[column] = str(value).strip()
         if not values[column] and column != "split":
             raise DataError(f"{path}, {where} has no {column}: fill it in, or remove the image from the list")

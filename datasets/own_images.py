@@ -5,6 +5,7 @@ import os
 import re
 
 from dassl.data.datasets import Datum
+from regular_file import regular_only
 from user_error import DataError, did_you_mean
 
 from .split_dataset import SplitDataset
@@ -146,7 +147,7 @@ def read_text(path: str) -> str:
     """
     # utf-8-sig: spreadsheets put a mark at the start of the file, which is no part of the text.
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="", opener=regular_only) as file:
             return file.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): check path and permissions") from error

@@ -107,11 +107,14 @@ def listing(missing: list[str]) -> str:
 # Split files -----------------------------------------------------------------------------------------------------
 
 
-def read_split(split_path: str, image_dir: str) -> Split:
+def read_split(split_path: str, image_dir: str, anywhere: bool = False) -> Split:
     """Read a split file; its paths are taken relative to `image_dir`.
 
+    Args:
+        anywhere: whether paths may lead out of `image_dir`, as in a person's own list.
+
     Raises:
-        UserError: the file cannot be read, is not JSON, is not a split, or lists an image that is missing.
+        UserError: the file cannot be read, is not JSON, is not a split, or lists an image that is missing or elsewhere.
     """
     content = read_json(split_path)
     try:
@@ -121,6 +124,13 @@ def read_split(split_path: str, image_dir: str) -> Split:
             f'{split_path} is not a split file: expected {{"train": [[path, label, class name], ...], "val": [...], '
             f'"test": [...]}} ({type(error).__name__}: {error}); replace or delete it'
         ) from error
+    inside = os.path.join(os.path.normpath(image_dir), "")
+    for item in () if anywhere else chain(train, val, test):
+        if not item.impath.startswith(inside) or os.pardir in item.impath:  # normpath is slow for all of ImageNet
+            if not os.path.normpath(item.impath).startswith(inside):
+                raise DataError(
+                    f"{split_path} lists {item.impath!a}, outside of {image_dir}: mend or replace that file"
+                )
     require_images(chain(train, val, test), split_path)
     return train, val, test
 

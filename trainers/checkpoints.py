@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from clip.model import CLIP
-from dassl.utils import load_checkpoint
+from dassl.utils import last_checkpoint, load_checkpoint
+from tensor_file import is_finite
 from user_error import CheckpointError
 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
@@ -25,7 +26,7 @@ ROUNDING = 0.05  # of a tensor's largest value: released averages of float16 wei
 
 
 def find_checkpoint(directory: str, names: Sequence[str], epoch: int | None) -> str:
-    """Path of the checkpoint of an epoch, or of the best, else the last one.
+    """Path of the checkpoint of an epoch, or of the best, else the last one, else model.safetensors.
 
     Args:
         directory: output folder of a training run.
@@ -37,9 +38,10 @@ def find_checkpoint(directory: str, names: Sequence[str], epoch: int | None) -> 
     folders = [osp.join(directory, name) for name in names]
     folder = next(filter(osp.isdir, folders), folders[0])
     candidates = [f"model.pth.tar-{epoch}"] if epoch is not None else ["model-best.pth.tar"]
-    if epoch is None and osp.isfile(osp.join(folder, "checkpoint")):
-        with open(osp.join(folder, "checkpoint"), encoding="utf-8") as file:
-            candidates.append(osp.basename(file.readline().strip()))
+    if epoch is None:
+        if osp.isfile(osp.join(folder, "checkpoint")):
+            candidates.append(osp.basename(last_checkpoint(folder)))
+        candidates.append("model.safetensors")  # the customary name of a file without epochs
     for candidate in candidates:
         if osp.isfile(osp.join(folder, candidate)):
             return osp.join(folder, candidate)
@@ -76,7 +78,9 @@ def read_checkpoint(path: str) -> Checkpoint:
     if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise CheckpointError(f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors')
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
+        if tensor.is_complex():
+            raise CheckpointError(f"{path}: {name} has complex values, which no method learns: it is another's file")
+        if not is_finite(tensor):
             raise CheckpointError(f"{path}: {name} has NaN or infinite values: test another epoch, or train again")
     epoch, run = content.get("epoch"), content.get("run")
     return Checkpoint(

@@ -6,6 +6,7 @@ unknown keys are new ones, and what stands in the nodes under TRAINER is taken a
 """
 
 import os
+import warnings
 from ast import literal_eval
 from collections.abc import Iterator
 from difflib import SequenceMatcher, get_close_matches
@@ -13,7 +14,9 @@ from difflib import SequenceMatcher, get_close_matches
 import yacs.config
 import yaml
 
+from dassl.config.safe_yaml import LONGEST, load_yaml
 from dassl.utils.errors import ConfigError
+from regular_file import regular_only
 
 _VALUE_TYPES = (bool, int, float, str, list, tuple, type(None))
 
@@ -49,16 +52,16 @@ def read_yaml(path: str | os.PathLike) -> dict:
         UserError: the file is missing or no YAML mapping.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
+        with open(path, encoding="utf-8", opener=regular_only) as file:
+            values = load_yaml(file.read(LONGEST + 1))
     except FileNotFoundError as error:
         raise ConfigError(f"config file not found: {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the config file {path}: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a zero byte in the path
+        raise ConfigError(f"cannot read the config file {path}: {getattr(error, 'strerror', None) or error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -93,6 +96,8 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
         if key not in node and not as_it_comes:
             full_key = _down_to_first_value(full_key, value)
             raise ConfigError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
+        if isinstance(value, str) and "\0" in value:  # no path may have one
+            raise ConfigError(f'config key "{full_key}" in {source}: a text with a zero byte')
         old = node.get(key)
         if isinstance(value, dict):
             if not isinstance(old, yacs.config.CfgNode):
@@ -102,7 +107,7 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
             _merge(root, node[key], value, (*path, key), source)
         elif isinstance(old, yacs.config.CfgNode):
             if value is not None:  # "TRAINER:" with every line below it commented out
-                raise ConfigError(f'config key "{full_key}" in {source}: expected a group of keys, got {value!r}')
+                raise ConfigError(f'config key "{full_key}" in {source}: expected a group of keys, got {_shown(value)}')
         elif as_it_comes:
             node[key] = _decoded(value)
         else:
@@ -120,9 +125,13 @@ def _declare_third_party_node(trainer_node, name: str) -> None:
 def _decoded(value):
     """The value of a text such as "0.1" or "(224, 224)"; anything else, and text that is no literal, as it is."""
     if isinstance(value, str):
+        if len(value) > LONGEST:
+            return value
         try:
-            literal = literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the parser, which takes the text for a program
+                literal = literal_eval(value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return value
         return literal if isinstance(literal, _VALUE_TYPES) else value
     return value if isinstance(value, _VALUE_TYPES) else str(value)  # YAML knows dates
@@ -136,10 +145,18 @@ def _fitting(value, old, where: str):
     if isinstance(old, str) and (new is None or isinstance(value, str)):
         return "" if new is None else value  # a folder may be called 2024
     if isinstance(old, float) and type(new) is int:
-        return float(new)
+        try:
+            return float(new)
+        except OverflowError as error:
+            raise ConfigError(f"{where}: {_shown(new)} is too large a number") from error
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         return type(old)(new)
-    raise ConfigError(f"{where}: expected {type(old).__name__} like {old!r}, got {new!r}")
+    raise ConfigError(f"{where}: expected {type(old).__name__} like {old!r}, got {_shown(new)}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _down_to_first_value(full_key: str, value) -> str:

@@ -12,10 +12,19 @@ from importlib import metadata
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from regular_file import regular_only
 
 from .atomic import atomic_write
 from .errors import ConfigError, DataError, OutputError, UnknownNameError, did_you_mean
+
+# Formats of data sets. Of the others that Pillow knows, some start programs of the system, as EPS does.
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+MOST_PIXELS = 2**27  # which take half a gigabyte; cameras of phones have 108 million
+MOST_ELONGATED = 500  # length through breadth: a resized image keeps it, and its shorter side is as long as all others'
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # above which Pillow warns, of what is refused here
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def mkdir_if_missing(dirname: str) -> None:
@@ -44,10 +53,12 @@ def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
 
 def read_json(fpath: str):
     try:
-        with open(fpath, encoding="utf-8") as file:
+        with open(fpath, encoding="utf-8", opener=regular_only) as file:
             return json.load(file)
     except OSError as error:
         raise DataError(f"cannot read {fpath}: {error.strerror}") from error
+    except RecursionError as error:
+        raise DataError(f"{fpath} is not valid JSON: it is nested too deeply") from error
     except ValueError as error:
         raise DataError(f"{fpath} is not valid JSON: {error}") from error
 
@@ -65,11 +76,15 @@ def read_image(path: str, suffices: Callable[[int, int], bool] | None = None) ->
             its size, rounded up, if that is; this takes a fraction of the time.
 
     Raises:
-        UserError: the file is missing, truncated or no image.
+        UserError: the file is missing, truncated, no image of `IMAGE_FORMATS`, or has more than MOST_PIXELS.
     """
     try:
-        with Image.open(path) as image:
+        with open(path, "rb", opener=regular_only) as file, Image.open(file, formats=IMAGE_FORMATS) as image:
             width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise ValueError(f"it has {width} x {height} pixels, more than {MOST_PIXELS:,}")
+            if max(width, height) > MOST_ELONGATED * min(width, height):
+                raise ValueError(f"it has {width} x {height} pixels, which is no shape of an image")
             for divisor in (8, 4, 2) if suffices else ():
                 if suffices(math.ceil(width / divisor), math.ceil(height / divisor)):
                     image.draft(None, (width // divisor, height // divisor))  # does nothing to other formats
@@ -81,6 +96,15 @@ def read_image(path: str, suffices: Callable[[int, int], bool] | None = None) ->
             return image.convert("RGB")
     except FileNotFoundError as error:
         raise DataError(f"image not found: {path}") from error
+    except (UnidentifiedImageError, KeyError) as error:  # KeyError: a format that this Pillow was built without
+        formats = ", ".join(IMAGE_FORMATS)
+        raise DataError(
+            f"cannot read the image {path}: it is damaged or none of {formats}; replace the file or take it out"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"cannot read the image {path}: {error.strerror or error}; replace the file or take it out"
+        ) from error
     except Exception as error:  # Pillow's decoders fail in many ways
         raise DataError(f"cannot read the image {path}: {error}; replace the file or take it out") from error
 

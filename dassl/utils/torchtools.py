@@ -2,8 +2,8 @@
 
 A checkpoint is a dict with ``state_dict``, ``epoch`` (how many are done), ``optimizer``, ``scheduler`` and
 ``val_result``, in ``<folder>/model.pth.tar-<epoch>``, or ``model.pth.tar-<epoch>+<batches of the next>`` where it only
-serves to go on from; the file ``<folder>/checkpoint`` holds the name of the last one
-and, in a second line, of the one before, to go on from where the last is damaged.
+serves to go on from; the file ``<folder>/checkpoint`` holds the name of the last one and, in a second line, of the one
+before, to go on from where the last is damaged.
 """
 
 import io
@@ -11,10 +11,13 @@ import os
 import os.path as osp
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable
 
 import torch
 import torch.nn as nn
+
+from tensor_file import is_archive, is_finite, read_tensor_file, reason
 
 from .atomic import atomic_write
 from .distributed import is_main
@@ -46,6 +49,7 @@ _FOREIGN = [
     (_plain_dict, "collections.defaultdict"),
     dict,
 ]
+_FOREIGN_NAMES = [name[1] for name in _FOREIGN if isinstance(name, tuple)] + ["builtins.dict", "__builtin__.dict"]
 
 
 def save_checkpoint(
@@ -106,12 +110,15 @@ def check_intact(fpath: str) -> None:
     """Compare a file that `torch.save` wrote with the checksums in it, which `torch.load` does not look at.
 
     Raises:
-        zipfile.BadZipFile: they differ.
+        UserError: they differ.
     """
-    if zipfile.is_zipfile(fpath):  # not so before PyTorch 1.6
-        with zipfile.ZipFile(fpath) as archive:
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"{damaged} differs from its checksum")
+    try:
+        if is_archive(fpath):  # not so before PyTorch 1.6, and in .safetensors
+            with zipfile.ZipFile(fpath) as archive:
+                if damaged := archive.testzip():
+                    raise CheckpointError(f"{fpath} is damaged: {damaged} in it differs from its checksum")
+    except (OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{fpath} is damaged or no checkpoint ({reason(error)})") from error
 
 
 def load_checkpoint(fpath: str) -> dict:
@@ -122,15 +129,29 @@ def load_checkpoint(fpath: str) -> dict:
     """
     if not osp.isfile(fpath):
         raise CheckpointError(f"checkpoint not found: {fpath}")
-    try:
-        check_intact(fpath)
-        with torch.serialization.safe_globals(_FOREIGN):
-            return torch.load(fpath, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and storage errors of many kinds
-        reason = str(error).strip().splitlines()[:1]
-        raise CheckpointError(
-            f"{fpath} is damaged or no checkpoint ({''.join(reason) or type(error).__name__})"
-        ) from error
+    with torch.serialization.safe_globals(_FOREIGN):
+        content = read_tensor_file(fpath, inert=_FOREIGN_NAMES)
+    check_intact(fpath)  # after it is known that nothing in it is packed
+    if isinstance(content, dict):
+        _check_entries(content, fpath)
+    return content
+
+
+def _check_entries(checkpoint: dict, fpath: str) -> None:
+    """UserError where an entry that is read of every trainer's checkpoint has another type."""
+    state_dict, epoch, result = (checkpoint.get(key) for key in ("state_dict", "epoch", "val_result"))
+    if "state_dict" in checkpoint and not _maps_names_to_tensors(state_dict):
+        raise CheckpointError(f'{fpath} is no checkpoint: its "state_dict" does not map names to tensors')
+    if "epoch" in checkpoint and (not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0):
+        raise CheckpointError(f'{fpath} is damaged: its "epoch" is {str(epoch)[:80]}, no number of epochs')
+    if result is not None and not isinstance(result, (int, float)) and getattr(result, "ndim", 1):
+        raise CheckpointError(f'{fpath} is damaged: its "val_result" is {str(result)[:80]}, no number')
+
+
+def _maps_names_to_tensors(tensors: object) -> bool:
+    return isinstance(tensors, dict) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items()
+    )
 
 
 def checkpoint_path(directory: str, epoch: int | None = None) -> str:
@@ -220,9 +241,16 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
         UserError: none does.
     """
     checkpoint = load_checkpoint(weight_path)
-    given = {key.removeprefix("module."): value for key, value in checkpoint.get("state_dict", checkpoint).items()}
+    tensors = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
+    if not _maps_names_to_tensors(tensors):
+        raise CheckpointError(
+            f'{weight_path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors'
+        )
+    given = {key.removeprefix("module."): value for key, value in tensors.items()}
     wanted = model.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
+    if not_finite := [key for key, value in fitting.items() if not is_finite(value)]:
+        raise CheckpointError(f"{weight_path}: {not_finite[0]} has NaN, infinite or complex values: take another epoch")
     if not fitting:
         raise CheckpointError(f"{weight_path} has no weight that fits {type(model).__name__} in name and shape")
     model.load_state_dict({**wanted, **fitting})

@@ -90,7 +90,7 @@ def _unpack(archive: str, destination: str, label: str, folder: str, only: str =
         os.makedirs(destination, exist_ok=True)
         with progress_bar(total=sum(files.values()), desc=f"unpacking {label}", unit="B", unit_scale=True) as bar:
             for member in _members(archive):
-                if member.name not in files:
+                if member.name not in files or member.kind != "file":  # a folder may have the name of a file
                     continue
                 target = os.path.join(destination, *_relative(member.name, folder))
                 os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -161,7 +161,7 @@ def _members_of_zip(archive: str) -> Iterator[Member]:
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "a symbolic link" if mode == stat.S_IFLNK else "neither file nor folder"
             else:
-                kind = "folder" if info.is_dir() else "file"
+                kind = "folder" if info.orig_filename.endswith("/") else "file"
             # orig_filename: as it is in the archive, also where zipfile would cut or convert it
             yield Member(info.orig_filename, info.file_size, kind, lambda info=info: zipped.open(info))
 

@@ -78,6 +78,21 @@ def test_results_come_before_the_log_beside_them(fake):
     assert run.accuracy == 66.66 and run.epoch_seconds == 2.0 and run.checkpoint_bytes == 8192
 
 
+@pytest.mark.parametrize("figure", ["--", "1e", "e", "1e999", "..", "-1e999"])
+def test_what_only_looks_like_a_number_in_a_log_is_no_accuracy(figure, fake):
+    (fake.add_log("dtd/CoOp/c_4shots/seed1", 50.0) / "log.txt").open("a").write(f"* accuracy: {figure}%\n")
+    (run,) = read_runs(fake.folder)
+    assert run.accuracy == 50.0
+
+
+def test_anchors_in_a_logged_configuration_do_not_fill_memory(fake):
+    file = fake.add_log("dtd/CoOp/c_4shots/seed1", 50.0) / "log.txt"
+    laughs = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    file.write_text(file.read_text().replace("SEED: 1\n", laughs))
+    (run,) = read_runs(fake.folder)
+    assert run.accuracy == 50.0 and run.settings == {}
+
+
 def change(folder: Path, **settings):
     """Other settings in a results.json: {"OPTIM__LR": 1} is OPTIM.LR."""
     file = folder / "results.json"

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import yaml
 
 import train
@@ -31,6 +32,16 @@ def test_where_and_how_a_run_is_computed_does_not_count(root):
 def test_what_a_result_depends_on_changes_the_digest(root):
     for pairs in (("OPTIM.LR", "0.5"), ("SEED", "2"), ("TRAINER.COOP.N_CTX", "2")):
         assert digest(settings_of(config(root, *pairs))) != digest(settings_of(config(root)))
+
+
+@pytest.mark.parametrize("text", ["({[]: 1})", "(b'x')", "({1})", "(" * 999 + ")", "(1 is 1)"])
+def test_texts_that_look_like_a_tuple_are_settings(text):
+    assert text in settings_of({"A": text})["A"] or settings_of({"A": text})["A"].startswith('"')
+
+
+def test_keys_and_values_that_only_yaml_knows_are_settings():
+    config = yaml.safe_load("1: a\nb: 2001-01-01\nnull: {x: .inf}")
+    assert settings_of(config) == {"1": "a", "None.x": "Infinity", "b": '"2001-01-01"'}
 
 
 def test_differing_keys_are_told_with_both_values():

@@ -1,8 +1,11 @@
+import os
+
 import numpy as np
 import pytest
 from scipy.io import savemat
 
 from datasets import annotations
+from user_error import DataError
 
 
 def test_lines_are_numbered_and_empty_ones_and_marks_of_editors_dropped(tmp_path):
@@ -49,6 +52,33 @@ def test_a_matlab_file_without_the_variable_is_named(tmp_path, user_error):
     assert user_error(annotations.read_mat, path, "labels").startswith(f"{path} cannot be read (")
     savemat(path, {"other": 1})
     assert f"{path} cannot be read (KeyError: 'labels')" in user_error(annotations.read_mat, path, "labels")
+
+
+def test_a_matlab_file_that_unpacks_to_more_than_memory_is_refused(tmp_path, user_error, monkeypatch):
+    path = str(tmp_path / "file.mat")
+    savemat(path, {"labels": np.zeros(10**6)}, do_compression=True)
+    assert len(annotations.read_mat(path, "labels")) == 10**6
+    monkeypatch.setattr(annotations, "MOST_UNPACKED", 10**6)
+    assert "unpacks to more than 1,000,000 bytes" in user_error(annotations.read_mat, path, "labels")
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e300, "x"])
+def test_a_matlab_value_that_is_no_class_is_numbered(value, tmp_path, user_error):
+    path = str(tmp_path / "file.mat")
+    savemat(path, {"labels": [1.0, value]} if value != "x" else {"labels": np.array([1, "x"], dtype=object)})
+    parse = lambda number: annotations.label_of(int(number)) if float(number) < 100 else int("x")  # noqa: E731
+    assert f"{path}, labels 2" in user_error(annotations.parse_mat, path, "labels", parse, "<class>")
+
+
+@pytest.mark.parametrize("read", [annotations.read_json, lambda path: annotations.read_mat(path, "labels")])
+def test_a_pipe_is_refused_at_once(read, tmp_path, user_error):
+    os.mkfifo(tmp_path / "pipe")
+    assert "no regular file" in user_error(read, str(tmp_path / "pipe"))
+
+
+def test_a_file_that_cannot_be_understood_is_an_error_of_the_data(tmp_path):
+    with pytest.raises(DataError):
+        annotations.read_json(str(tmp_path / "missing"))
 
 
 def test_an_entry_that_does_not_parse_is_numbered(tmp_path, user_error):

@@ -19,6 +19,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from datasets.check.inspection import known_names
 from datasets.prepare import __main__ as command
 from datasets.prepare import archives, layout
+from datasets.prepare.archives import unpack
 from datasets.prepare.sources import SOURCES, Source
 from tests.datasets.fake_trees import as_lists, make_tree
 from tests.file_server import FileServer
@@ -433,6 +434,24 @@ def bad_zip(bad, mode=stat.S_IFREG):
 def test_a_zip_with_a_name_that_leads_out_is_refused_whole(kind, publish, prepare, user_error, tmp_path):
     publish("eurosat", {"EuroSAT.zip": bad_zip(BAD_ZIP_NAMES[kind])})
     nothing_came(tmp_path, "eurosat", user_error(prepare, "eurosat"), BAD_ZIP_NAMES[kind], "EuroSAT.zip")
+
+
+def test_a_zip_with_a_member_without_a_name_is_unpacked_without_it(tmp_path):
+    (tmp_path / "a.zip").write_bytes(bad_zip(""))
+    unpack(str(tmp_path / "a.zip"), str(tmp_path / "out"), "a.zip")
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["Forest_1.jpg"]
+
+
+def test_a_tar_with_a_folder_that_has_the_name_of_a_file(tmp_path):
+    folder = tarfile.TarInfo("2750/Forest/Forest_1.jpg")
+    folder.type = tarfile.DIRTYPE
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        file = tarfile.TarInfo(folder.name)
+        file.size = len(IMAGE)
+        tar.addfile(file, io.BytesIO(IMAGE))
+        tar.addfile(folder)
+    unpack(str(tmp_path / "a.tar"), str(tmp_path / "out"), "a.tar")
+    assert (tmp_path / "out" / folder.name).read_bytes() == IMAGE
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])

@@ -41,6 +41,25 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path, make_images, user_err
     assert path in message and f"{folder}/cat/2.jpg" in message
 
 
+@pytest.mark.parametrize("path", ["../secret.jpg", "cat/../../secret.jpg", "/secret.jpg"])
+def test_a_split_file_may_not_lead_out_of_its_image_folder(path, tmp_path, make_images, user_error):
+    folder = str(make_images("images", {"cat": ["0.jpg"]}))
+    (tmp_path / "secret.jpg").touch()
+    path = path if path[0] == "." or path[0] == "c" else f"{tmp_path}{path}"
+    entries = [["cat/0.jpg", 0, "cat"]]
+    (tmp_path / "split.json").write_text(json.dumps({"train": [[path, 0, "cat"]], "val": entries, "test": entries}))
+    message = user_error(splits.read_split, str(tmp_path / "split.json"), folder)
+    assert "split.json" in message and "secret.jpg" in message and "outside of" in message
+    assert splits.read_split(str(tmp_path / "split.json"), folder, anywhere=True)  # a person's own list may
+
+
+def test_an_absolute_path_into_the_image_folder_is_read(tmp_path, make_images):
+    folder = str(make_images("images", {"cat": ["0.jpg"]}))
+    entries = [[f"{folder}/cat/0.jpg", 0, "cat"], ["cat/./0.jpg", 0, "cat"], ["cat/../cat/0.jpg", 0, "cat"]]
+    (tmp_path / "split.json").write_text(json.dumps({"train": entries, "val": [], "test": []}))
+    assert len(splits.read_split(str(tmp_path / "split.json"), folder)[0]) == 3
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.golden_cases import build_trainer
-from trainers.checkpoints import read_checkpoint
+from trainers.checkpoints import find_checkpoint, read_checkpoint
 from trainers.feature_cache import Cache
 from user_error import UserError
 
@@ -48,6 +49,26 @@ def test_tensors_that_are_not_finite_are_refused(value, saved):
     with pytest.raises(UserError, match="ctx has NaN or infinite values") as caught:
         read_checkpoint(path)
     assert path in str(caught.value)
+
+
+def test_complex_tensors_are_refused(saved):
+    with pytest.raises(UserError, match="ctx has complex values"):
+        read_checkpoint(saved({"ctx": torch.ones(2, dtype=torch.complex64)}))
+
+
+def test_learned_tensors_may_be_safetensors(tmp_path):
+    folder = tmp_path / "prompt_learner"
+    folder.mkdir()
+    save_file({"ctx": CTX}, folder / "model.safetensors")
+    path = find_checkpoint(str(tmp_path), ["prompt_learner"], None)
+    assert torch.equal(read_checkpoint(path).tensors["ctx"], CTX)
+
+
+def test_a_pointer_to_the_last_checkpoint_that_is_no_text_is_named(saved, tmp_path):
+    saved({"ctx": CTX})
+    (tmp_path / "prompt_learner" / "checkpoint").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="cannot read .*checkpoint"):
+        find_checkpoint(str(tmp_path), ["prompt_learner"], None)
 
 
 def test_a_state_dict_alone_is_tested(saved, tmp_path, capsys):

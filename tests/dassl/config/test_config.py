@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from yacs.config import CfgNode as CN
 
@@ -131,6 +133,64 @@ def test_bad_files_are_errors_that_name_them(cfg, yaml_file, tmp_path):
     assert path in error_of(cfg.merge_from_file, yaml_file("- a\n- b\n"))
     assert path in error_of(cfg.merge_from_file, yaml_file("SEED: !!python/object/apply:os.getcwd []\n"))
     cfg.merge_from_file(yaml_file("# nothing yet\n"))
+
+
+def billion_laughs() -> str:
+    lines = ["DATASET:", "  SOURCE_DOMAINS: &a0 [x, x, x, x, x, x, x, x, x]"]
+    return "\n".join([*lines, *(f"k{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))])
+
+
+def merges_of_merges() -> str:
+    return "\n".join(["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 30))])
+
+
+@pytest.mark.parametrize(
+    "text, part",
+    [
+        (billion_laughs(), "more than 50,000 values"),
+        (merges_of_merges(), "more than 50,000 values"),
+        ("OPTIM: &a\n  LR: [*a]\n", "refers to itself"),
+        ("OPTIM: " + "[" * 60 + "]" * 60, "nested more than 50 deep"),
+        ("OPTIM: " + "[" * 5000, "nested more than 50 deep"),
+        ("? [a, b]\n: 1\n", "unhashable key"),
+        ("SEED: 2001-99-99\n", "ValueError"),
+        ("SEED: " + "9" * 5000, "ValueError"),
+        ("SEED: \0", "special characters"),
+        ("# " + "x" * 200_000, "more than 200,000 characters"),
+    ],
+    ids=["laughs", "merges", "itself", "deep", "deeper", "list as key", "date", "digits", "zero byte", "long"],
+)
+def test_yaml_that_grows_out_of_bounds_is_refused(text, part, cfg, yaml_file):
+    path = yaml_file(text)
+    message = error_of(cfg.merge_from_file, path)
+    assert path in message and part in message and len(message) < 1000
+
+
+def test_anchors_may_be_used(cfg, yaml_file):
+    cfg.merge_from_file(yaml_file("INPUT: &a {SIZE: [32, 32]}\nOPTIM: {LR: &b 0.5, WARMUP_CONS_LR: *b}\n"))
+    assert cfg.INPUT.SIZE[0] == 32 and cfg.OPTIM.WARMUP_CONS_LR == 0.5
+
+
+def test_a_config_file_that_is_a_pipe_is_refused_at_once(cfg, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "no regular file" in error_of(cfg.merge_from_file, str(tmp_path / "pipe.yaml"))
+
+
+@pytest.mark.parametrize("value", ["{[]: 1}", "(" * 500, "-" * 5000 + "1", "9" * 5000, "1 is 1", "x" * 10**6])
+def test_texts_that_are_no_values_are_kept_as_texts(value, cfg, recwarn):
+    cfg.merge_from_list(["OUTPUT_DIR", value])
+    assert cfg.OUTPUT_DIR == value and not recwarn
+    assert "OPTIM.LR" in error_of(cfg.merge_from_list, ["OPTIM.LR", value])
+
+
+def test_a_text_with_a_zero_byte_is_an_error(cfg, yaml_file):
+    path = yaml_file('DATASET: {ROOT: "a\\0b"}')
+    assert "DATASET.ROOT" in error_of(cfg.merge_from_file, path)
+    assert "null byte" in error_of(cfg.merge_from_file, "a\0b")
+
+
+def test_a_number_too_large_for_its_key_is_an_error(cfg):
+    assert "too large" in error_of(cfg.merge_from_list, ["OPTIM.LR", "9" * 400])
 
 
 def test_frozen_config_refuses_assignment_and_clones_thaw(cfg):

@@ -234,6 +234,21 @@ def test_resume_from_another_folder(build, tmp_path):
         build(RESUME=str(tmp_path / "nowhere"), OUTPUT_DIR=str(tmp_path / "third")).train()
 
 
+@pytest.mark.parametrize(
+    "entry, value",
+    [("epoch", None), ("optimizer", [1]), ("optimizer", {"param_groups": 3, "state": 3}), ("scheduler", 7), ("run", [])]
+    + [("run", {"settings": 3}), ("state_dict", {"weight": torch.ones(9)})],
+    ids=str,
+)
+def test_a_checkpoint_whose_entries_are_damaged_is_not_resumed(entry, value, build, linear, tmp_path):
+    build(OUTPUT_DIR=str(tmp_path / "first"), OPTIM__MAX_EPOCH="1").train()
+    path = next((tmp_path / "first").glob("*/model.pth.tar-1"))
+    torch.save({**torch.load(path), entry: value}, path)
+    trainer = build(OUTPUT_DIR=str(tmp_path / "second"), RESUME=str(tmp_path / "first"), OPTIM__MAX_EPOCH="2")
+    with pytest.raises(UserError, match="model.pth.tar-1"):
+        trainer.train()
+
+
 def test_models_whose_files_were_half_written_resume_from_the_epoch_they_share(build, linear):
     class Two(linear):
         def build_model(self):

@@ -1,10 +1,13 @@
+import math
 import os
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from dassl.utils import (
+    CheckpointError,
     UserError,
     checkpoint_path,
     count_num_param,
@@ -134,6 +137,37 @@ def test_pretrained_weights_load_where_they_fit(tmp_path, capsys):
     assert "['head.bias', 'head.weight']" in capsys.readouterr().out
     with pytest.raises(UserError, match="no weight that fits Conv2d"):
         load_pretrained_weights(nn.Conv2d(1, 1, 1), path)
+
+
+@pytest.mark.parametrize(
+    "entry, value",
+    [("epoch", -1), ("epoch", "3"), ("epoch", 2.5), ("epoch", True), ("epoch", None), ("val_result", "high")]
+    + [("state_dict", [1]), ("state_dict", {"a": 1}), ("state_dict", {1: torch.ones(1)}), ("state_dict", None)],
+    ids=str,
+)
+def test_entries_of_other_types_are_refused(entry, value, tmp_path):
+    torch.save({"state_dict": {}, "epoch": 1, "val_result": 0.5, entry: value}, tmp_path / "a.tar")
+    with pytest.raises(CheckpointError, match=f'"{entry}"') as caught:
+        load_checkpoint(str(tmp_path / "a.tar"))
+    assert str(caught.value).startswith(str(tmp_path / "a.tar"))
+
+
+def test_pretrained_weights_may_be_safetensors(tmp_path):
+    model, other = net(), net()
+    save_file(model.state_dict(), tmp_path / "a.safetensors")
+    load_pretrained_weights(other, str(tmp_path / "a.safetensors"))
+    assert torch.equal(other["head"].weight, model["head"].weight)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[torch.ones(1)], torch.ones(1), {"head.bias": 3}, {"head.bias": torch.tensor([math.nan, 1, 1])}],
+    ids=str,
+)
+def test_pretrained_weights_of_another_kind_are_refused(content, tmp_path):
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="a.pt"):
+        load_pretrained_weights(net(), str(tmp_path / "a.pt"))
 
 
 def test_opening_layers():

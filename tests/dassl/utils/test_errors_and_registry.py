@@ -13,6 +13,11 @@ def test_message_is_one_line():
     assert str(UserError("cannot read x:\n  it is  broken\n")) == "cannot read x: it is  broken"
 
 
+def test_a_message_that_a_file_made_long_keeps_its_beginning_and_end():
+    message = str(UserError(f"a.txt: unknown {'x' * 10**6}: mend it"))
+    assert len(message) < 5000 and message.startswith("a.txt: unknown xx") and message.endswith("xx: mend it")
+
+
 def test_message_of_a_dataloader_worker_is_found_in_its_traceback():
     text = "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File ...\n"
     assert str(UserError(f"{text}user_error.UserError: image not found: a.png\n")) == "image not found: a.png"

@@ -9,6 +9,7 @@ from PIL import Image
 
 from dassl.utils import (
     AverageMeter,
+    DataError,
     MetricMeter,
     UserError,
     atomic_write,
@@ -104,6 +105,47 @@ def test_images_of_floating_point_numbers_are_refused(tmp_path):
     Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "depth.tif")
     with pytest.raises(UserError, match="cannot read the image .*depth.tif: its pixels are floating-point"):
         read_image(str(tmp_path / "depth.tif"))
+
+
+@pytest.mark.parametrize("width, height", [(2**14, 2**13 + 1), (1, 501), (501, 1), (2**31 - 1, 2)])
+def test_an_image_of_a_size_that_no_image_has_is_refused_before_it_is_decoded(width, height, tmp_path):
+    (tmp_path / "a.ppm").write_bytes(f"P6 {width} {height} 255\n".encode())
+    with pytest.raises(DataError, match=rf"a.ppm: .*({width} x {height} pixels|exceeds limit)"):
+        read_image(str(tmp_path / "a.ppm"))
+
+
+def test_a_photograph_of_a_hundred_million_pixels_is_read_without_a_warning(tmp_path, recwarn):
+    Image.new("1", (12_000, 9_000)).save(tmp_path / "a.png")
+    assert read_image(str(tmp_path / "a.png")).size == (12_000, 9_000)
+    assert not recwarn
+
+
+def test_a_format_for_which_pillow_starts_a_program_is_refused(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.eps")
+    with pytest.raises(DataError, match="none of JPEG, PNG"):
+        read_image(str(tmp_path / "a.eps"))
+
+
+@pytest.mark.parametrize("read", [read_image, read_json])
+def test_what_is_no_regular_file_is_refused_at_once(read, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("/dev/zero", tmp_path / "device")
+    for name in ("pipe", "device"):
+        with pytest.raises(DataError, match="no regular file"):
+            read(str(tmp_path / name))
+    with pytest.raises(DataError, match="Is a directory"):
+        read(str(tmp_path))
+    with pytest.raises(DataError, match="null byte"):
+        read(str(tmp_path / "a\0b"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "9" * 5000, '{"a": 1,}', "\ufeff{}"], ids=["deep", "long", "comma", "mark"]
+)
+def test_json_beyond_the_limits_of_python_is_an_error_that_names_the_file(text, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match="a.json is not valid JSON"):
+        read_json(str(tmp_path / "a.json"))
 
 
 def test_seed_fixes_every_generator():

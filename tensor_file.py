@@ -1,0 +1,174 @@
+"""Checkpoint files that strangers made: their tensors and plain values; nothing of theirs runs.
+
+A .safetensors file goes to its library. Of a file of `torch.save` every pickle is first looked through without being
+executed: one that names anything but tensors and plain containers is refused, whatever else it holds. Then
+``torch.load(weights_only=True)`` reads it, mapped into memory, and the tensors are checked to be dense, on the CPU and
+no larger than the file.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickletools
+import zipfile
+from collections.abc import Collection
+from typing import IO
+
+import torch
+from torch import Tensor
+
+from regular_file import regular_only
+from user_error import CheckpointError
+
+LONGEST_PICKLE = 2**24  # bytes; that of a large CLIP has a hundred thousand, as the tensors lie beside it
+_LEGACY_PICKLES = 5  # with which a file of PyTorch before 1.6 begins: magic number, version, system, content, storages
+_STORAGES = "Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble".split()
+_DTYPES = (
+    "float64 float32 float16 bfloat16 complex64 complex128 int64 int32 int16 int8 uint8 bool "
+    "float8_e4m3fn float8_e5m2 uint16 uint32 uint64"
+).split()
+PLAIN = frozenset(
+    {
+        *(f"torch.{name}Storage" for name in _STORAGES),
+        *(f"torch.{name}" for name in _DTYPES),
+        *("torch.storage.UntypedStorage", "torch.Size", "torch.device", "torch.nn.parameter.Parameter"),
+        *(f"torch._utils._rebuild_{name}" for name in ("tensor", "tensor_v2", "tensor_v3", "parameter")),
+        *("collections.OrderedDict", "collections.Counter", "_codecs.encode"),
+        *("builtins.set", "__builtin__.set", "builtins.complex", "__builtin__.complex"),
+    }
+)
+
+
+def read_tensor_file(file: str, inert: Collection[str] = ()) -> object:
+    """What a checkpoint holds, on the CPU.
+
+    Args:
+        file: a .safetensors file, or one of `torch.save`, of any version of PyTorch.
+        inert: names of further classes that it may hold; the caller has told PyTorch what stands for them
+            (`torch.serialization.safe_globals`).
+
+    Raises:
+        UserError: the file cannot be read, is damaged, or holds more than tensors and plain values.
+    """
+    try:
+        if file.endswith(".safetensors"):
+            from safetensors.torch import load_file
+
+            with open(file, "rb", opener=regular_only):
+                content = load_file(file)
+        else:
+            content = _read_pickled(file, PLAIN | set(inert))
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
+    except Exception as error:  # the readers fail in many ways on a file that is not theirs
+        raise CheckpointError(
+            f"{file} is damaged or no checkpoint ({reason(error)}): get it again, or save it with "
+            "torch.save(model.state_dict(), ...)"
+        ) from error
+    check_tensors(content, file)
+    return content
+
+
+def reason(error: Exception) -> str:
+    """The first line of a library's message, which may go on with advice to trust the file."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
+def is_archive(file: str) -> bool:
+    """Whether ``file`` is a zip archive, as `torch.save` and TorchScript write; OSError where it cannot be read."""
+    with open(file, "rb", opener=regular_only) as opened:
+        return zipfile.is_zipfile(opened)
+
+
+def _read_pickled(file: str, allowed: Collection[str]) -> object:
+    if not is_archive(file):
+        with open(file, "rb", opener=regular_only) as opened:
+            if os.fstat(opened.fileno()).st_size == 0:
+                raise CheckpointError(f"{file} is damaged: it is empty")
+            with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                for _ in range(_LEGACY_PICKLES):
+                    check_pickle(content, file, allowed)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+                raise CheckpointError(
+                    f"{file} is damaged: torch.save packs nothing, but its {entry.filename} is packed"
+                )
+            if entry.filename.endswith(".pkl"):
+                with archive.open(entry) as pickled:
+                    check_pickle(pickled, file, allowed)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+
+
+def check_pickle(
+    pickled: IO[bytes] | mmap.mmap, file: str, allowed: Collection[str], prefix: str | None = None
+) -> None:
+    """Go through the operations of the pickle that begins here, without executing any.
+
+    Args:
+        pickled: where it begins; afterwards, where it ends.
+        file: where it is, for the message.
+        allowed: the names that it may use, "module.name".
+        prefix: of further names that it may use.
+
+    Raises:
+        UserError: it uses other names, or is longer than LONGEST_PICKLE.
+        ValueError: it is no pickle.
+    """
+    operations = largest_place = 0
+    for operation, argument, position in pickletools.genops(pickled):
+        operations += 1
+        named = None
+        if operation.name in ("GLOBAL", "INST"):
+            named = argument.replace(" ", ".")
+        elif operation.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4", "PERSID"):
+            named = operation.name  # told by values that only executing it would give
+        elif operation.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            largest_place = max(largest_place, argument)
+        if named and named not in allowed and not (prefix and named.startswith(prefix)):
+            raise CheckpointError(
+                f"{file} is damaged, or holds more than tensors, which is never loaded ({named[:80]}): save it with "
+                "torch.save(model.state_dict(), ...)"
+            )
+        if position is not None and position > LONGEST_PICKLE or operations > LONGEST_PICKLE:
+            raise CheckpointError(f"{file} is damaged: its pickle has more than {LONGEST_PICKLE:,} bytes")
+    if largest_place > operations:  # pickle makes a list as long as the largest
+        raise CheckpointError(f"{file} is damaged: its pickle stores a value at place {largest_place:,}")
+
+
+def check_tensors(content: object, file: str) -> None:
+    """Look at every tensor in dicts, lists and tuples, however deep.
+
+    Raises:
+        UserError: one is sparse, quantized, without values, or has more values than the file.
+    """
+    size = os.path.getsize(file)
+    todo, seen = [("", content)], set()
+    while todo:
+        name, value = todo.pop()
+        if isinstance(value, Tensor):
+            if value.layout is not torch.strided or value.is_quantized or value.device.type != "cpu":
+                kind = "quantized" if value.is_quantized else "sparse" if value.device.type == "cpu" else "empty"
+                raise CheckpointError(f"{file}: its {name[:80]} is a {kind} tensor: save it as a dense one, on the CPU")
+            if max(value.nbytes, value.untyped_storage().nbytes()) > size:
+                raise CheckpointError(
+                    f"{file} is damaged: its {name[:80]} claims {value.numel():,} values, more than the file holds"
+                )
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))  # a pickle can put a list into itself
+            items = value.items() if isinstance(value, dict) else ((name, item) for item in value)
+            todo += ((key if isinstance(key, str) else name, item) for key, item in items)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are real numbers that are neither NaN nor infinite."""
+    if tensor.is_complex():
+        return False
+    if tensor.is_floating_point() and tensor.itemsize == 1:  # float8, which PyTorch hardly computes with
+        tensor = tensor.float()
+    return bool(tensor.isfinite().all())
