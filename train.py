@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from user_error import ConfigError, UserError, did_you_mean, print_error
+import user_error
+from user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
 
 # PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
 # at once.
@@ -30,11 +31,8 @@ __version__ = "0.1.0"
 FEW_SHOT_FILE = "few_shot.json"
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line without the usage."""
-
-    def error(self, message: str):
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+class OneLineParser(user_error.OneLineParser):
+    """One of a command that torchrun may start in several processes."""
 
     def _print_message(self, message, file=None):
         if os.environ.get("RANK", "0") == "0" or not several_processes():  # they all have the same command line
@@ -502,18 +500,6 @@ def main(args: argparse.Namespace) -> None:
         )
 
 
-def user_message(error: Exception) -> str | None:
-    """The one line for an error that the user can mend, None for any other."""
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or "").partition(".")[0]
-        if (Path(__file__).parent / package).is_dir():
-            return None  # a mistake in our own tree
-        return f'Python package "{package}" is missing: bash scripts/setup_venv.sh installs what is needed into .venv'
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
-    return str(error) if isinstance(error, UserError) else None
-
-
 def run(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     args = parse_args(argv)
@@ -545,7 +531,7 @@ def run_process(args: argparse.Namespace, is_shown: Callable[[], bool] = lambda:
         return 130
     except Exception as error:
         message, shown = user_message(error), is_shown()
-        if os.environ.get("MUDPT_DEBUG") == "1" or (shown and message is None):
+        if is_debugging() or (shown and message is None):
             raise
         return print_error(message) if shown else 2
     return 0

@@ -79,7 +79,7 @@ def find(name: str) -> OpenClipModel:
         )
     config = open_clip.get_model_config(model)
     if difference := _difference(config):
-        raise ConfigError(f"{name} is not a CLIP with OpenAI's architecture: {difference}")
+        raise ConfigError(f"{name} is not a CLIP with OpenAI's architecture: {difference}; choose another")
     # Some tags were trained with another activation than the model of their name has by default.
     quick_gelu = published.get("quick_gelu", config.get("quick_gelu", False))
     return OpenClipModel(name, _arguments(config, quick_gelu), published)
@@ -137,7 +137,9 @@ def fit(state_dict: dict[str, Tensor], model: OpenClipModel, source: str) -> dic
             patch = model.arguments["vision_patch_size"] or 32
             wanted = wanted // patch * patch
         if found[key] != wanted:
-            raise CheckpointError(f"{source} does not hold {model.name}: its {key} is {found[key]}, not {wanted}")
+            raise CheckpointError(
+                f"{source} does not hold {model.name}: its {key} is {found[key]}, not {wanted}; correct MODEL.BACKBONE"
+            )
     return tensors
 
 

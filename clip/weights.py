@@ -81,14 +81,16 @@ def load_state_dict(name: str = "", path: str = "", cache: str | None = None) ->
     try:
         content = _read(file)
     except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"cannot read {file}: {error.strerror or error}; check the file and its permissions"
+        ) from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} is damaged, or holds more than tensors, which is never loaded: "
             "save it with torch.save(model.state_dict(), ...)"
         ) from error
     except Exception as error:  # the readers fail in many ways on a file that is not theirs
-        raise CheckpointError(f"{file} is not a checkpoint, or an incomplete one") from error
+        raise CheckpointError(f"{file} is not a checkpoint, or an incomplete one: get it again") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(
@@ -174,7 +176,9 @@ def download(url: str, folder: str | None = None) -> str:
                 print(f"Downloading {url} to {file}")
                 _fetch(url, file, digest)
     except UserError as error:
-        raise DownloadError(f"{error}: fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it") from error
+        raise DownloadError(
+            f"{error}, or fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it"
+        ) from error
     return file
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from user_error import DataError, UserError
+from user_error import DataError
 
 T = TypeVar("T")
 
@@ -100,9 +100,9 @@ def _parsed(
     return results
 
 
-def unreadable(path: str, error: Exception) -> UserError:
+def unreadable(path: str, error: Exception) -> DataError:
     """Return the error for a file that cannot be understood."""
     reason = getattr(error, "strerror", None) or (
         "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"{type(error).__name__}: {error}"
     )
-    return UserError(f"{path} cannot be read ({' '.join(reason.split())}): get the file again")
+    return DataError(f"{path} cannot be read ({' '.join(reason.split())}): get the file again")

@@ -97,7 +97,10 @@ class RandomClassSampler(_DrawnSampler):
         self.n_ins = n_ins
         self.ncls_per_batch = batch_size // n_ins
         if len(self._by_label) < self.ncls_per_batch:
-            raise ConfigError(f"DATALOADER: a batch takes {self.ncls_per_batch} classes, there are {len(self._by_label)}")
+            raise ConfigError(
+                f"DATALOADER: a batch takes {self.ncls_per_batch} classes, there are {len(self._by_label)}: lower "
+                "BATCH_SIZE or raise N_INS"
+            )
         super().__init__()
 
     def _draw(self, rng) -> list[int]:

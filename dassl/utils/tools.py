@@ -38,7 +38,9 @@ def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
     try:
         names = [name for name in os.listdir(path) if not name.startswith(".")]
     except OSError as error:
-        raise DataError(f"cannot list the folder {path}: {error.strerror}") from error
+        raise DataError(
+            f"cannot list the folder {path}: {error.strerror}; correct the path or its permissions"
+        ) from error
     return sorted(names) if sort else names
 
 
@@ -47,9 +49,9 @@ def read_json(fpath: str):
         with open(fpath, encoding="utf-8") as file:
             return json.load(file)
     except OSError as error:
-        raise DataError(f"cannot read {fpath}: {error.strerror}") from error
+        raise DataError(f"cannot read {fpath}: {error.strerror}; correct the path or its permissions") from error
     except ValueError as error:
-        raise DataError(f"{fpath} is not valid JSON: {error}") from error
+        raise DataError(f"{fpath} is not valid JSON ({error}): mend or replace it") from error
 
 
 def write_json(obj, fpath: str) -> None:
@@ -80,7 +82,7 @@ def read_image(path: str, suffices: Callable[[int, int], bool] | None = None) ->
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return image.convert("RGB")
     except FileNotFoundError as error:
-        raise DataError(f"image not found: {path}") from error
+        raise DataError(f"image not found: {path}: put it there, or take it out of the data set") from error
     except Exception as error:  # Pillow's decoders fail in many ways
         raise DataError(f"cannot read the image {path}: {error}; replace the file or take it out") from error
 

@@ -78,14 +78,15 @@ def load_checkpoint(fpath: str) -> dict:
         UserError: the file is missing, damaged, or holds more than tensors and plain values.
     """
     if not osp.isfile(fpath):
-        raise CheckpointError(f"checkpoint not found: {fpath}")
+        raise CheckpointError(f"checkpoint not found: {fpath}: correct the path")
     try:
         with torch.serialization.safe_globals(_FOREIGN):
             return torch.load(fpath, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and storage errors of many kinds
         reason = str(error).strip().splitlines()[:1]
         raise CheckpointError(
-            f"{fpath} is damaged or no checkpoint ({''.join(reason) or type(error).__name__})"
+            f"{fpath} is damaged or no checkpoint ({''.join(reason) or type(error).__name__}): "
+            "take another, or train again"
         ) from error
 
 
@@ -105,7 +106,7 @@ def checkpoint_path(directory: str, epoch: int | None = None) -> str:
         path = last_checkpoint(directory)
     if not osp.isfile(path):
         there = ", ".join(sorted(name for name in os.listdir(directory) if ".pth.tar" in name)) or "no checkpoint"
-        raise CheckpointError(f"checkpoint not found: {path} (in that folder: {there})")
+        raise CheckpointError(f"checkpoint not found: {path} (in that folder: {there}): correct --load-epoch")
     return path
 
 
@@ -116,7 +117,9 @@ def last_checkpoint(directory: str) -> str:
         with open(pointer, encoding="utf-8") as file:
             return osp.join(directory, osp.basename(file.readline().strip()))
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"no checkpoint in {directory}: cannot read {pointer}") from error
+        raise CheckpointError(
+            f"no checkpoint in {directory}: cannot read {pointer}; correct the folder, or train again"
+        ) from error
 
 
 def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
@@ -129,12 +132,14 @@ def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
         UserError: it belongs to another method, backbone or number of classes.
     """
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f'{fpath} is no checkpoint of a trainer: it has no "state_dict"')
+        raise CheckpointError(f'{fpath} is no checkpoint of a trainer: it has no "state_dict", take another')
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:  # a heading, then a line for each kind of mismatch
         first = (str(error).splitlines() + [""])[1].strip() or str(error)
-        raise CheckpointError(f"{fpath} is of another method, backbone or setting: {first}") from error
+        raise CheckpointError(
+            f"{fpath} is of another method, backbone or setting ({first}): correct one of them, or the folder"
+        ) from error
 
 
 def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer=None, scheduler=None) -> int:
@@ -151,7 +156,8 @@ def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer
             part.load_state_dict(state)
         except (ValueError, KeyError) as error:
             raise CheckpointError(
-                f"cannot resume from {fpath}: its {type(part).__name__} state does not fit"
+                f"cannot resume from {fpath}: its {type(part).__name__} state does not fit; correct "
+                "OPTIM, or choose another OUTPUT_DIR"
             ) from error
     return checkpoint["epoch"]
 
@@ -180,7 +186,9 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
     wanted = model.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
     if not fitting:
-        raise CheckpointError(f"{weight_path} has no weight that fits {type(model).__name__} in name and shape")
+        raise CheckpointError(
+            f"{weight_path} has no weight that fits {type(model).__name__} in name and shape: take another"
+        )
     model.load_state_dict({**wanted, **fitting})
     print(f"Successfully loaded pretrained weights from {weight_path}")
     if len(fitting) < len(given):
