@@ -224,7 +224,8 @@ def print_args(args: argparse.Namespace, cfg) -> None:
 def logged_to(directory: str) -> Iterator[None]:
     """Copy standard output into log.txt of `directory`.
 
-    Where the first run in a folder fails before it has saved anything, the log and the folders made for it are removed.
+    Where a run fails before it has saved anything, the log and the folders made for it are removed, and the log of an
+    earlier run in the folder has its name again.
     Of several processes rank 0 alone does all this.
     """
     from dassl.utils import setup_logger
@@ -234,7 +235,6 @@ def logged_to(directory: str) -> Iterator[None]:
         yield
         return
     folder = Path(directory)
-    had_log = (folder / "log.txt").exists()
     before = set(folder.rglob("*"))
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     console = sys.stdout
@@ -246,12 +246,14 @@ def logged_to(directory: str) -> Iterator[None]:
         saved = [
             path for path in made if path.is_file() and not path.name.startswith(("log.txt", "events.out.tfevents"))
         ]
-        if user_message(error) and not had_log and not saved:
+        if user_message(error) and not saved:
             for path in (*made, *new_folders):
                 if path.is_dir():
                     path.rmdir()
-                else:
-                    path.unlink(missing_ok=True)
+                elif path.name.startswith("log.txt-"):
+                    path.replace(folder / "log.txt")
+                elif path.exists():
+                    path.unlink()
         raise
     finally:
         if sys.stdout is not console:

@@ -11,7 +11,7 @@ base=${PYTHON:-python3}
 
 die() {
     echo "error: $*" >&2
-    exit 1
+    exit 2
 }
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
