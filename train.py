@@ -257,8 +257,8 @@ def logged_to(directory: str) -> Iterator[None]:
         raise
     finally:
         if sys.stdout is not console:
-            sys.stdout.close()
-            sys.stdout = console
+            log, sys.stdout = sys.stdout, console
+            log.close()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -86,6 +87,8 @@ def user_message(error: Exception) -> str | None:
         return f'Python package "{package}" is missing: bash scripts/setup_venv.sh installs what is needed into .venv'
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # while a file is written
+        return f"{error.strerror}: free some space, then give the same command again"
     return str(error) if isinstance(error, UserError) else None
 
 

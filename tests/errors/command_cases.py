@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 
 import train
+from dassl.utils import logger
 from tests.errors.cases import case, cases
 from tests.errors.person import Person
 from tests.errors.sites import ROOT
@@ -22,16 +23,24 @@ def no_such_folder(person):
     person.type(parse_test_res.main, "nowhere")
 
 
+@case("<reason>: free some space, then give the same command again")
+def disk_that_fills_while_the_log_is_written(person):
+    person.patch.setattr(
+        logger, "open", lambda file, *args, **kwargs: open("/dev/full", *args, **kwargs), raising=False
+    )
+    person.train()
+
+
 @case('Python package "<package>" is missing: bash scripts/setup_venv.sh installs what is needed into .venv')
 def package_that_is_not_installed(person):
     really = builtins.__import__
 
-    def without_yacs(name, *args, **kwargs):
+    def without_open_clip(name, *args, **kwargs):
         if name.startswith("open_clip"):
             raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
         return really(name, *args, **kwargs)
 
-    person.patch.setattr(builtins, "__import__", without_yacs)
+    person.patch.setattr(builtins, "__import__", without_open_clip)
     person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/openai")
 
 
