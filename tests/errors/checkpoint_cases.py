@@ -31,7 +31,7 @@ cases(
     own_weights,
     {
         "<file> is damaged, or holds more than tensors, which is never loaded: save it with torch.save(model.state_dict(), ...)": (
-            pickle.dumps(Foreign()),
+            pickle.dumps(Foreign(), 2),
         ),
         "<file> is not a state dict: save one with torch.save(model.state_dict(), ...)": ([1, 2],),
         "<file> does not hold a CLIP in OpenAI's layout: <reason>": ({"weight": torch.zeros(2)},),

@@ -187,6 +187,17 @@ def no_connection_for_open_clip(person):
     person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/laion2b_s34b_b88k")
 
 
+@case("<name> came incomplete or altered (<hash>, published: <hash>), and was removed: try again later")
+def altered_file_from_the_hub(person):
+    import open_clip
+
+    blob = person.write(f"cache/blobs/{'0' * 64}", b"altered")
+    person.patch.setattr(open_clip, "download_pretrained", lambda published, cache_dir: str(blob))
+    person.patch.setenv("CLIP_CACHE", str(person.folder / "cache"))
+    person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/laion2b_s34b_b88k")
+    assert not blob.exists()
+
+
 # processes
 
 
