@@ -5,6 +5,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 uv=.venv/bin/uv
-[[ -x $uv ]] || uv=uv # one that writes the first lock with a uv in it
+[[ -x $uv ]] || uv=uv # the one on the PATH, where .venv is older than this
 exec "$uv" pip compile requirements.in --output-file requirements.txt --quiet --no-config --no-python-downloads \
     --universal --python-version 3.10 --generate-hashes --custom-compile-command "bash scripts/lock.sh" "$@"

@@ -22,7 +22,7 @@ wanted() {
 
 install() {
     "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r requirements.txt >"$log" 2>&1 &
+        --require-hashes -r requirements.txt >"$log" 2>&1 &
     local pip=$!
     trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM
     while [[ -t 1 ]] && kill -0 "$pip" 2>/dev/null; do
