@@ -65,11 +65,13 @@ def build_data_loader(
         raise DataError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images: add some")
     if batch_size < 1:
         raise ConfigError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
-    for key in ("NUM_WORKERS", "CACHE_MB"):
-        if loader_setting(cfg, key) < 0:
-            raise ConfigError(f"DATALOADER.{key} must be at least 0, got {loader_setting(cfg, key)}")
+    for key, least in (("NUM_WORKERS", 0), ("CACHE_MB", 0), ("K_TRANSFORMS", 1)):
+        if loader_setting(cfg, key) < least:
+            raise ConfigError(f"DATALOADER.{key} must be at least {least}, got {loader_setting(cfg, key)}")
     wrapper = dataset_wrapper or DatasetWrapper
     dataset = wrapper(cfg, data_source, transform=tfm, is_train=is_train)
+    if tfm is None and wrapper is DatasetWrapper:
+        raise ConfigError("INPUT.NO_TRANSFORM True leaves images that no batch can be made of: set it to False")
     options = {
         "batch_size": batch_size,
         "sampler": build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins),
@@ -161,8 +163,8 @@ class DataManager:
         dataset = self.dataset
         rows = [
             ("Dataset", cfg.DATASET.NAME),
-            ("Source", ", ".join(cfg.DATASET.SOURCE_DOMAINS)),
-            ("Target", ", ".join(cfg.DATASET.TARGET_DOMAINS)),
+            ("Source", ", ".join(map(str, cfg.DATASET.SOURCE_DOMAINS))),
+            ("Target", ", ".join(map(str, cfg.DATASET.TARGET_DOMAINS))),
             ("# classes", f"{self.num_classes:,}"),
             ("# train_x", f"{len(dataset.train_x):,}"),
             ("# train_u", f"{len(dataset.train_u):,}" if dataset.train_u else ""),

@@ -89,6 +89,8 @@ class RandomClassSampler(_DrawnSampler):
     """
 
     def __init__(self, data_source, batch_size: int, n_ins: int):
+        if n_ins < 1:
+            raise ConfigError(f"DATALOADER: N_INS must be at least 1, got {n_ins}")
         if batch_size < n_ins:
             raise ConfigError(f"DATALOADER: BATCH_SIZE {batch_size} is below N_INS {n_ins}, the images per class")
         self._by_label = defaultdict(list)

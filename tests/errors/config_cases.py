@@ -57,9 +57,29 @@ cases(
             "DATASET.SUBSAMPLE_CLASSES bass",
         ),
         "DATALOADER: BATCH_SIZE must be at least 1, got <n>": ("DATALOADER.TEST.BATCH_SIZE 0",),
-        "DATALOADER.<key> must be at least 0, got <n>": ("DATALOADER.NUM_WORKERS -1",),
+        "DATALOADER.<key> must be at least <n>, got <n>": ("DATALOADER.NUM_WORKERS -1",),
         "DATALOADER.K_TRANSFORMS is <n>, but there is no transform to apply: set it to 1, or INPUT.NO_TRANSFORM False": (
             "DATALOADER.K_TRANSFORMS 2 INPUT.NO_TRANSFORM True",
+            "ReadsItsOwnKey",
+        ),
+        "DATALOADER.K_TRANSFORMS is <n>: <trainer> takes one view, set it to 1": ("DATALOADER.K_TRANSFORMS 2",),
+        "INPUT.NO_TRANSFORM True leaves images that no batch can be made of: set it to False": (
+            "INPUT.NO_TRANSFORM True",
+        ),
+        "INPUT.TRANSFORMS <name>: <reason>: correct its options in INPUT": (
+            "INPUT.TRANSFORMS \"('gaussian_blur',)\" INPUT.GB_K 4",
+        ),
+        "INPUT.CROP_PADDING must be at least 0, got <n>": (
+            "INPUT.TRANSFORMS \"('random_crop',)\" INPUT.CROP_PADDING -1",
+        ),
+        "DATALOADER: N_INS must be at least 1, got <n>": (
+            "DATALOADER.TRAIN_X.SAMPLER RandomClassSampler DATALOADER.TRAIN_X.N_INS 0",
+        ),
+        "INPUT.RANDAUGMENT_M must be from 0 to 30, got <n>": (
+            "INPUT.TRANSFORMS \"('randaugment',)\" INPUT.RANDAUGMENT_M 31",
+        ),
+        "INPUT.RRCROP_SCALE is <value>: give two shares of the image, as in (0.08, 1.0)": (
+            "INPUT.RRCROP_SCALE (1,0.5)",
         ),
         "DATALOADER.CACHE_MB: no room for <n> MiB of decoded images (<reason>); choose less, or 0": (
             "DATALOADER.CACHE_MB 99999999999",

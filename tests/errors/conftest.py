@@ -4,23 +4,16 @@ import shutil
 
 import pytest
 
+from datasets.check.__main__ import main
+from datasets.check.inspection import located, resolve
 from tests.errors.person import Person
 
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory):
     """A data root with the handwritten digits and their split."""
-    from datasets.check.__main__ import main
-
     root = tmp_path_factory.mktemp("embedded")
-    from datasets.digits import Digits
-
-    class Written(Digits):
-        def __init__(self):
-            self.dataset_dir = str(root / "digits")
-            self.split_path = str(root / "digits" / self.split_file)
-
-    Written().prepare()
+    located(resolve("digits", str(root))[1]).prepare()
     assert main(["digits", "--root", str(root)]) == 0
     return root
 

@@ -37,7 +37,7 @@ def sites() -> list[Site]:
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in _files()}
     kinds = _kinds(trees.values())
     return [
-        Site(f"{path.relative_to(ROOT).as_posix()}:{call.lineno}", kinds[call.func.id], text)
+        Site(f"{path.relative_to(ROOT).as_posix()}:{call.lineno}", kinds[_name(call)], text)
         for path, tree in trees.items()
         for call in sorted(_calls(tree, kinds), key=lambda call: call.lineno)
         for text in _texts(call.args[0])
@@ -62,16 +62,23 @@ def _kinds(trees) -> dict[str, str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     }
-    kinds = {"UserError": "UserError"}
-    kinds |= {name: name for name, own in bases.items() if "UserError" in own}
-    more = {name: kinds[base] for name, own in bases.items() for base in own if base in kinds and name not in kinds}
-    return kinds | more
+    kinds, more = {}, {"UserError": "UserError"} | {name: name for name, own in bases.items() if "UserError" in own}
+    while more:
+        kinds |= more
+        derived = ((name, base) for name, own in bases.items() for base in own if base in kinds and name not in kinds)
+        more = {name: kinds[base] for name, base in derived}
+    return kinds
 
 
 def _calls(tree: ast.Module, kinds: dict[str, str]) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds and node.args:
+        if isinstance(node, ast.Call) and _name(node) in kinds and node.args:
             yield node
+
+
+def _name(call: ast.Call) -> str:
+    """Of the class or function that is called, without its module."""
+    return getattr(call.func, "id", getattr(call.func, "attr", ""))
 
 
 def _texts(node: ast.expr) -> list[str]:
