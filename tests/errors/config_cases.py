@@ -52,6 +52,7 @@ cases(
             "TRAINER.CLIP_LORA.ENCODER txt",
             "CLIP_LoRA",
         ),
+        '<key> is "<value>": <reason>': ("TRAINER.COOP.CLASS_TOKEN_POSITION centre",),
         "SEED is <number>: choose a number from 0 to <number>": ("SEED 99999999999",),
         'DATASET.SUBSAMPLE_CLASSES is "<value>": set it to all, base or new<did you mean>': (
             "DATASET.SUBSAMPLE_CLASSES bass",
