@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from train import OneLineParser
-from user_error import UserError, print_error
+from user_error import ConfigError, UserError, exit_code, print_error
 
 # What needs PyTorch or matplotlib, which take seconds to import, is imported where it is used.
 
@@ -120,9 +120,9 @@ def run_protocol(args: argparse.Namespace) -> int:
     source = getattr(args, "source", "imagenet")
     datasets = args.datasets or default_datasets(args.command, source)
     if not datasets:
-        raise UserError(f"--datasets: name the data sets to test a model of {source} on")
+        raise ConfigError(f"--datasets: name the data sets to test a model of {source} on")
     if len(args.set) % 2:
-        raise UserError(f"--set needs pairs of KEY and VALUE, not {len(args.set)} words")
+        raise ConfigError(f"--set needs pairs of KEY and VALUE, not {len(args.set)} words")
     plan = Plan(
         *(args.command, args.trainers, datasets, args.shots, args.seeds, source),
         *(args.variant, args.set, args.data, os.path.normpath(args.output)),
@@ -168,7 +168,7 @@ def make_launcher(args: argparse.Namespace):
 
         options = dict(pair.partition("=")[::2] for pair in args.slurm)
         if "" in options.values():
-            raise UserError(f"--slurm takes KEY=VALUE, as account=mine, not {' '.join(args.slurm)}")
+            raise ConfigError(f"--slurm takes KEY=VALUE, as account=mine, not {' '.join(args.slurm)}")
         return Cluster(
             Path(args.output) / "slurm",
             jobs=args.jobs,
@@ -274,18 +274,10 @@ def show(runs: list, args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        return args.run(args)
+        return exit_code(lambda: args.run(args))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with what is left", file=sys.stderr)
         return 130
-    except OSError as error:
-        if error.filename is None or os.environ.get("MUDPT_DEBUG") == "1":
-            raise
-        return print_error(f"{error.strerror}: {error.filename}")
-    except UserError as error:
-        if os.environ.get("MUDPT_DEBUG") == "1":
-            raise
-        return print_error(error)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from user_error import ResultsError, UserError, print_error
+from user_error import OneLineParser, ResultsError, exit_code
 
 
 def draw(output: Path, folder: Path, suffix: str) -> list[Path]:
@@ -32,21 +32,23 @@ def draw(output: Path, folder: Path, suffix: str) -> list[Path]:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Draw accuracy over shots, for each dataset and on average.")
+    parser = OneLineParser(
+        prog="draw_curves.py", description="Draw accuracy over shots, for each dataset and on average."
+    )
     parser.add_argument("output", nargs="?", default="output", help="folder that the runs wrote into (output)")
     parser.add_argument("--save-dir", default="main_curves", help="folder for the figures (main_curves)")
     parser.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf", help="kind of files (pdf)")
     return parser.parse_args(argv)
 
 
+def draw_all(args: argparse.Namespace) -> int:
+    print("\n".join(map(str, draw(Path(args.output), Path(args.save_dir), args.format))))
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        files = draw(Path(args.output), Path(args.save_dir), args.format)
-    except UserError as error:
-        return print_error(error)
-    print("\n".join(map(str, files)))
-    return 0
+    return exit_code(lambda: draw_all(args))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from contextlib import suppress
 import numpy as np
 
 from regular_file import regular_only
-from user_error import ResultsError, UserError, print_error
+from user_error import OneLineParser, ResultsError, exit_code
 
 AFTER_TRAINING = "Finish training"  # what stands before the figures that count: not those of a validation on the way
 AFTER_TEST = "=> result"
@@ -44,7 +44,11 @@ def visible(directory: str) -> list[str]:
 
 
 def summarize(directory: str, keyword: str, signal: str, ci95: bool) -> float:
-    """Print the figure of every run in `directory` and their mean and spread; return the mean."""
+    """Print the figure of every run in `directory` and their mean and spread; return the mean.
+
+    Raises:
+        UserError: no log has the figure.
+    """
     print(f"Parsing files in {directory}")
     values = []
     for name in visible(directory):
@@ -65,7 +69,9 @@ def summarize(directory: str, keyword: str, signal: str, ci95: bool) -> float:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Mean and spread over the log.txt files of several runs.")
+    parser = OneLineParser(
+        prog="parse_test_res.py", description="Mean and spread over the log.txt files of several runs."
+    )
     parser.add_argument("directory", help="folder with one folder per run")
     parser.add_argument("--ci95", action="store_true", help="95 %% confidence interval instead of standard deviation")
     parser.add_argument("--test-log", action="store_true", help="logs of runs that only tested")
@@ -74,21 +80,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def summarize_all(args: argparse.Namespace) -> int:
+    signal = AFTER_TEST if args.test_log else AFTER_TRAINING
+    if not args.multi_exp:
+        summarize(args.directory, args.keyword, signal, args.ci95)
+        return 0
+    folders = [os.path.join(args.directory, name) for name in visible(args.directory)]
+    means = [summarize(folder, args.keyword, signal, args.ci95) for folder in folders]
+    print(f"Average performance\n* {args.keyword}: {np.mean(means):.2f}%")
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    signal = AFTER_TEST if args.test_log else AFTER_TRAINING
-    try:
-        if args.multi_exp:
-            folders = [os.path.join(args.directory, name) for name in visible(args.directory)]
-            means = [summarize(folder, args.keyword, signal, args.ci95) for folder in folders]
-            print(f"Average performance\n* {args.keyword}: {np.mean(means):.2f}%")
-        else:
-            summarize(args.directory, args.keyword, signal, args.ci95)
-    except UserError as error:
-        return print_error(error)
-    except OSError as error:
-        return print_error(f"{error.strerror}: {error.filename}")
-    return 0
+    return exit_code(lambda: summarize_all(args))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from user_error import ConfigError, UserError, did_you_mean, print_error
+import user_error
+from user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
 
 # PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
 # at once.
@@ -31,11 +32,8 @@ __version__ = "0.1.0"
 FEW_SHOT_FILE = "few_shot.json"
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line without the usage."""
-
-    def error(self, message: str):
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+class OneLineParser(user_error.OneLineParser):
+    """One of a command that torchrun may start in several processes."""
 
     def _print_message(self, message, file=None):
         if os.environ.get("RANK", "0") == "0" or not several_processes():  # they all have the same command line
@@ -232,7 +230,8 @@ def print_args(args: argparse.Namespace, cfg) -> None:
 def logged_to(directory: str) -> Iterator[None]:
     """Copy standard output into log.txt of `directory`, which no other process can use meanwhile.
 
-    Where the first run in a folder fails before it has saved anything, the log and the folders made for it are removed.
+    Where a run fails before it has saved anything, the log and the folders made for it are removed, and the log of an
+    earlier run in the folder has its name again.
     Of several processes rank 0 alone does all this.
     """
     from dassl.utils import mkdir_if_missing, setup_logger
@@ -243,7 +242,6 @@ def logged_to(directory: str) -> Iterator[None]:
         yield
         return
     folder = Path(directory)
-    had_log = (folder / "log.txt").exists()
     before = set(folder.rglob("*"))
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     console = sys.stdout
@@ -257,17 +255,19 @@ def logged_to(directory: str) -> Iterator[None]:
         saved = [
             path for path in made if path.is_file() and not path.name.startswith(("log.txt", "events.out.tfevents"))
         ]
-        if user_message(error) and not had_log and not saved:
+        if user_message(error) and not saved:
             for path in (*made, *new_folders):
                 if path.is_dir():
                     path.rmdir()
-                else:
-                    path.unlink(missing_ok=True)
+                elif path.name.startswith("log.txt-"):
+                    path.replace(folder / "log.txt")
+                elif path.exists():
+                    path.unlink()
         raise
     finally:
         if sys.stdout is not console:
-            sys.stdout.close()
-            sys.stdout = console
+            log, sys.stdout = sys.stdout, console
+            log.close()
 
 
 @contextmanager
@@ -520,18 +520,6 @@ def main(args: argparse.Namespace) -> None:
         )
 
 
-def user_message(error: Exception) -> str | None:
-    """The one line for an error that the user can mend, None for any other."""
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or "").partition(".")[0]
-        if (Path(__file__).parent / package).is_dir():
-            return None  # a mistake in our own tree
-        return f'Python package "{package}" is missing: bash scripts/setup_venv.sh installs what is needed into .venv'
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
-    return str(error) if isinstance(error, UserError) else None
-
-
 def run(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     args = parse_args(argv)
@@ -565,7 +553,7 @@ def run_process(args: argparse.Namespace, is_shown: Callable[[], bool] = lambda:
         return 128 + number
     except Exception as error:
         message, shown = user_message(error), is_shown()
-        if os.environ.get("MUDPT_DEBUG") == "1" or (shown and message is None):
+        if is_debugging() or (shown and message is None):
             raise
         return print_error(message) if shown else 2
     return 0

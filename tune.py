@@ -23,13 +23,13 @@ from tqdm import tqdm
 
 import train
 from comparison.statistics import harmonic_mean
-from user_error import ConfigError, print_error
+from user_error import ConfigError, exit_code
 
 CONFIGS = Path(__file__).parent / "configs"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = train.OneLineParser(description="Choose a method's settings on validation images.")
+    parser = train.OneLineParser(prog="tune.py", description="Choose a method's settings on validation images.")
     parser.add_argument("trainer")
     parser.add_argument("--config", default="tiny", help="name of a file in configs/trainers/<trainer>/")
     parser.add_argument("--datasets", nargs="+", required=True)
@@ -106,7 +106,7 @@ def base_and_new(args: argparse.Namespace, dataset: str, seed: int, point: dict[
         return base, score(other, new_loader)
 
 
-def main(args: argparse.Namespace) -> None:
+def tune(args: argparse.Namespace) -> int:
     points = grid_points(args.grid)
     header = ["settings", *args.datasets, "base", "new", "H", "s per run"]
     rows = []
@@ -131,15 +131,16 @@ def main(args: argparse.Namespace) -> None:
     rows.sort(key=lambda row: -row[-2])
     print(f"{args.trainer}, validation images: base / new / H, mean over seeds {' '.join(map(str, args.seeds))}")
     print(tabulate(rows, header, floatfmt=".1f", tablefmt="github"))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        return exit_code(lambda: tune(args))
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        message = train.user_message(error)
-        if message is None:
-            raise
-        sys.exit(print_error(message))
+    sys.exit(main())

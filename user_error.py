@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
+import errno
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 LONGEST = 4000  # characters of a message; what to do stands at its end
 
@@ -12,7 +16,7 @@ LONGEST = 4000  # characters of a message; what to do stands at its end
 class UserError(Exception):
     """A mistake the user can mend: what is wrong, where (file, key, value) and what to do, in one line.
 
-    ``train.py`` prints it as ``error: <message>`` without a traceback and exits with code 2.
+    Every command prints it as ``error: <message>`` without a traceback and exits with code 2, see `exit_code`.
     """
 
     def __init__(self, message: str):
@@ -70,6 +74,43 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 def shorten(names: Sequence[str], limit: int = 3) -> str:
     """The first ``limit`` of ``names``, and "..." where there are more."""
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line without the usage."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def user_message(error: Exception) -> str | None:
+    """The one line for an error that the user can mend, None for any other."""
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if (Path(__file__).parent / package).is_dir():
+            return None  # a mistake in our own tree
+        return f'Python package "{package}" is missing: bash scripts/setup_venv.sh installs what is needed into .venv'
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # while a file is written
+        return f"{error.strerror}: free some space, then give the same command again"
+    return str(error) if isinstance(error, UserError) else None
+
+
+def is_debugging() -> bool:
+    """Whether mistakes of the user end in a traceback, too."""
+    return os.environ.get("MUDPT_DEBUG") == "1"
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """Run a command and return its exit code: 2, with one line, after a mistake of the user."""
+    try:
+        return command()
+    except Exception as error:
+        message = user_message(error)
+        if message is None or is_debugging():
+            raise
+        return print_error(message)
 
 
 def print_error(message: object) -> int:

@@ -59,7 +59,8 @@ def fetch(url: str, file: str, digest: str, size: int | None = None, scheme: str
             os.remove(partial)
             if last_try or not continued:
                 raise DownloadError(
-                    f"{url} came incomplete or altered ({describe(found)}, published: {describe(digest)})"
+                    f"{url} came incomplete or altered ({describe(found)}, published: {describe(digest)}): "
+                    "try again later"
                 )
     except OSError as error:
         raise OutputError(f"cannot write {error.filename or partial} ({error.strerror or error})") from error
@@ -132,8 +133,11 @@ def _download(url: str, partial: str, size: int | None, scheme: str) -> bool:
             failures = 0 if already > before else failures + 1
             reached = already > began or getattr(error, "code", None) in _BUSY
             if not reached or failures > len(_PAUSES):
-                kept = f"; {already / 1e6:.1f} MB are kept, the same command goes on from there" if already else ""
-                raise DownloadError(f"cannot download {url} ({getattr(error, 'reason', error)}){kept}") from error
+                kept = f"; {already / 1e6:.1f} MB are kept, from which it goes on" if already else ""
+                raise DownloadError(
+                    f"cannot download {url} ({getattr(error, 'reason', error)}){kept}: "
+                    "mend the connection and try again"
+                ) from error
             time.sleep(_PAUSES[max(failures - 1, 0)])
     return began > 0 or connections > 1
 
@@ -161,7 +165,10 @@ def _receive(url: str, partial: str, already: int, size: int | None, scheme: str
             already = 0
             total = int(response.headers.get("Content-Length") or 0) or None
         if size and total and total != size:
-            raise DownloadError(f"{url} has {total:,} bytes, but the published file {size:,}: it is another file")
+            raise DownloadError(
+                f"{url} has {total:,} bytes, but the published file {size:,}: it is another file, "
+                "get the published one by hand"
+            )
         if total:
             require_space(os.path.dirname(partial), total - already, os.path.basename(url))
         with open(partial, "ab" if already else "wb") as target, _bar(total, os.path.basename(url), already) as bar:
@@ -188,7 +195,7 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
 
 def _require(scheme: str, url: str) -> None:
     if urlsplit(url).scheme != scheme:
-        raise DownloadError(f"{url} is not {scheme}, so it is not fetched")
+        raise DownloadError(f"{url} is not {scheme}, so it is not fetched: get the file by hand")
 
 
 def _range(header: str) -> tuple[int | None, int | None]:

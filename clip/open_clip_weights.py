@@ -7,6 +7,8 @@ download is open_clip's own. Only what has OpenAI's architecture is taken, since
 from __future__ import annotations
 
 import json
+import os
+import re
 import textwrap
 from dataclasses import asdict, dataclass
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from clip.model import QuickGELU, architecture
 from user_error import CheckpointError, ConfigError, DownloadError, did_you_mean
+from verified_download import checksum, describe
 
 PREFIX = "open_clip:"
 
@@ -79,7 +82,7 @@ def find(name: str) -> OpenClipModel:
         )
     config = open_clip.get_model_config(model)
     if difference := _difference(config):
-        raise ConfigError(f"{name} is not a CLIP with OpenAI's architecture: {difference}")
+        raise ConfigError(f"{name} is not a CLIP with OpenAI's architecture: {difference}; choose another")
     # Some tags were trained with another activation than the model of their name has by default.
     quick_gelu = published.get("quick_gelu", config.get("quick_gelu", False))
     return OpenClipModel(name, _arguments(config, quick_gelu), published)
@@ -105,7 +108,7 @@ def download(name: str, folder: str) -> str:
     if cached := _cached(published, folder):
         return cached
     try:
-        return open_clip.download_pretrained(published, cache_dir=folder)
+        file = open_clip.download_pretrained(published, cache_dir=folder)
     except Exception as error:  # of open_clip, huggingface_hub, its HTTP library and the file system
         reason = str(error).rpartition("Last error: ")[2].strip() or type(error).__name__
         reason = textwrap.shorten(reason, 200, placeholder=" ...")
@@ -113,6 +116,23 @@ def download(name: str, folder: str) -> str:
             f"cannot download {name} into {folder} ({reason}): fetch it by hand from {_address(published)} and set "
             "MODEL.BACKBONE.PATH to it, with MODEL.BACKBONE.NAME as it is"
         ) from error
+    _check_hash(file, name)
+    return file
+
+
+def _check_hash(file: str, name: str) -> None:
+    """UserError unless a file from the Hub has the hash that the Hub gives it, the name of the blob in its cache.
+
+    Files from elsewhere have been checked by open_clip.
+    """
+    blob = os.path.realpath(file)
+    promised = f"sha256:{os.path.basename(blob)}"
+    if re.fullmatch("sha256:[0-9a-f]{64}", promised) and (found := checksum(blob, promised)) != promised:
+        os.remove(blob)  # or the next run would take it for complete
+        raise DownloadError(
+            f"{name} came incomplete or altered ({describe(found)}, published: {describe(promised)}), and was removed: "
+            "try again later"
+        )
 
 
 def fit(state_dict: dict[str, Tensor], model: OpenClipModel, source: str) -> dict[str, Tensor]:
@@ -137,7 +157,9 @@ def fit(state_dict: dict[str, Tensor], model: OpenClipModel, source: str) -> dic
             patch = model.arguments["vision_patch_size"] or 32
             wanted = wanted // patch * patch
         if found[key] != wanted:
-            raise CheckpointError(f"{source} does not hold {model.name}: its {key} is {found[key]}, not {wanted}")
+            raise CheckpointError(
+                f"{source} does not hold {model.name}: its {key} is {found[key]}, not {wanted}; correct MODEL.BACKBONE"
+            )
     return tensors
 
 

@@ -164,7 +164,9 @@ def download(url: str, folder: str | None = None) -> str:
                 print(f"Downloading {url} to {file}")
                 _fetch(url, file, digest)
     except UserError as error:
-        raise DownloadError(f"{error}: fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it") from error
+        raise DownloadError(
+            f"{error}, or fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it"
+        ) from error
     return file
 
 

@@ -97,7 +97,7 @@ def read_runs(output: Path) -> list[Run]:
         UserError: no folder, no run in it, a damaged results.json, or different configurations under one name.
     """
     if not output.is_dir():
-        raise ResultsError(f"no folder {output}")
+        raise ResultsError(f"no folder {output}: name the one that the runs wrote into")
     folders = {file.parent for name in (RESULTS, LOG) for file in output.rglob(name)}
     runs = [run for run in (read_run(folder, output) for folder in sorted(folders)) if run]
     if not runs:

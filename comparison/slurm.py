@@ -7,6 +7,7 @@ not needed: a result is submitit's file, the rest is told by the queue.
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from comparison.job import Job
@@ -126,7 +128,7 @@ class Cluster:
         try:
             executor = submitit.AutoExecutor(self.folder, cluster="slurm", slurm_max_num_timeout=MOST_TIMEOUTS)
             executor.update_parameters(**self.parameters)
-            with executor.batch():
+            with redirect_stderr(io.StringIO()), executor.batch():  # submitit repeats there what it raises
                 jobs = [executor.submit(Step(task.job, self.cores)) for task in tasks]
         except (FailedJobError, subprocess.CalledProcessError) as error:
             reason = " ".join(str(error).split())[-300:]

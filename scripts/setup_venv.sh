@@ -11,7 +11,7 @@ base=${PYTHON:-python3}
 
 die() {
     echo "error: $*" >&2
-    exit 1
+    exit 2
 }
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
@@ -21,7 +21,8 @@ wanted() {
 }
 
 install() {
-    "$venv/bin/python" -m pip install --no-input --disable-pip-version-check -r requirements.txt >"$log" 2>&1 &
+    "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+        --require-hashes -r requirements.txt >"$log" 2>&1 &
     local pip=$!
     trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM
     while [[ -t 1 ]] && kill -0 "$pip" 2>/dev/null; do

@@ -418,7 +418,7 @@ def test_requirements_are_installed_once_and_again_when_they_change(fresh):
 def test_a_failed_install_is_retried_and_then_told(fresh):
     (fresh / ".venv" / "fail").touch()
     result = setup(fresh)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("error: cannot install requirements.txt")
     assert installs(fresh) == 2
     (fresh / ".venv" / "fail").unlink()
@@ -431,7 +431,7 @@ def test_an_old_python_is_refused_in_one_line(fresh, tmp_path):
     old.write_text('#!/usr/bin/env bash\n[[ $1 == --version ]] && echo "Python 3.8.18" && exit\nexit 1\n')
     old.chmod(0o755)
     result = setup(fresh, PYTHON=str(old))
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert "Python 3.8.18; Python 3.10 or newer is needed" in result.stderr
     assert not (fresh / ".venv").exists()

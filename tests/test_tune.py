@@ -26,12 +26,12 @@ def test_points_are_ranked_by_h_on_validation_images_alone(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     run = ["--datasets", "digits", "--seeds", "1", "--shots", "2", "--root", str(data)]
-    tune.main(tune.parse_args(["ZeroshotCLIP", *run]))
+    assert tune.main(["ZeroshotCLIP", *run]) == 0
     tested = json.loads((data / "digits" / "split_digits.json").read_text())["test"]
     for path, _, _ in tested:
         (data / "digits" / "images" / path).write_bytes(b"")
     capsys.readouterr()
-    tune.main(tune.parse_args(["MuDPT", *run, "--grid", "OPTIM.MAX_EPOCH=1,2"]))
+    assert tune.main(["MuDPT", *run, "--grid", "OPTIM.MAX_EPOCH=1,2"]) == 0
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| MAX_EPOCH")]
     scores = [[float(cell) for cell in re.findall(r"[\d.]+", line.split("|")[2])] for line in table]
     assert len(table) == 2

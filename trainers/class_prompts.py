@@ -53,7 +53,7 @@ def class_text(
     try:
         return ClassText(tokens, n_ctx, position, lengths, class_specific)
     except ValueError as error:
-        raise ConfigError(f'{key} "{position}": {error}') from error
+        raise ConfigError(f'{key} is "{position}": {error}') from error
 
 
 def template_text(class_names: list[str], template: str) -> ClassText:

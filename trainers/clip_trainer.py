@@ -78,6 +78,9 @@ class CLIPTrainer(TrainerX):
         raise NotImplementedError
 
     def check_cfg(self, cfg) -> None:
+        if cfg.DATALOADER.K_TRANSFORMS > 1:
+            views = cfg.DATALOADER.K_TRANSFORMS
+            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {views}: {type(self).__name__} takes one view, set it to 1")
         for key, allowed in self.config_ranges.items():
             allowed.check(cfg.TRAINER[self.config_node][key], f"TRAINER.{self.config_node}.{key}")
 

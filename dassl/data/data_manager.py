@@ -62,14 +62,16 @@ def build_data_loader(
         dataset_wrapper: used instead of DatasetWrapper.
     """
     if not data_source:
-        raise DataError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images")
+        raise DataError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images: add some")
     if batch_size < 1:
         raise ConfigError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
-    for key in ("NUM_WORKERS", "CACHE_MB"):
-        if loader_setting(cfg, key) < 0:
-            raise ConfigError(f"DATALOADER.{key} must be at least 0, got {loader_setting(cfg, key)}")
+    for key, least in (("NUM_WORKERS", 0), ("CACHE_MB", 0), ("K_TRANSFORMS", 1)):
+        if loader_setting(cfg, key) < least:
+            raise ConfigError(f"DATALOADER.{key} must be at least {least}, got {loader_setting(cfg, key)}")
     wrapper = dataset_wrapper or DatasetWrapper
     dataset = wrapper(cfg, data_source, transform=tfm, is_train=is_train)
+    if tfm is None and wrapper is DatasetWrapper:
+        raise ConfigError("INPUT.NO_TRANSFORM True leaves images that no batch can be made of: set it to False")
     options = {
         "batch_size": batch_size,
         "sampler": build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins),
@@ -161,8 +163,8 @@ class DataManager:
         dataset = self.dataset
         rows = [
             ("Dataset", cfg.DATASET.NAME),
-            ("Source", ", ".join(cfg.DATASET.SOURCE_DOMAINS)),
-            ("Target", ", ".join(cfg.DATASET.TARGET_DOMAINS)),
+            ("Source", ", ".join(map(str, cfg.DATASET.SOURCE_DOMAINS))),
+            ("Target", ", ".join(map(str, cfg.DATASET.TARGET_DOMAINS))),
             ("# classes", f"{self.num_classes:,}"),
             ("# train_x", f"{len(dataset.train_x):,}"),
             ("# train_u", f"{len(dataset.train_u):,}" if dataset.train_u else ""),
@@ -194,7 +196,7 @@ class DatasetWrapper(Dataset):
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         if self.k_tfm > 1 and transform is None:
-            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
+            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply: set it to 1, or INPUT.NO_TRANSFORM False")
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.to_tensor = build_img0_transform(cfg) if self.return_img0 else None
         self._exact = loader_setting(cfg, "EXACT_DECODING")

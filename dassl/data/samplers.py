@@ -89,6 +89,8 @@ class RandomClassSampler(_DrawnSampler):
     """
 
     def __init__(self, data_source, batch_size: int, n_ins: int):
+        if n_ins < 1:
+            raise ConfigError(f"DATALOADER: N_INS must be at least 1, got {n_ins}")
         if batch_size < n_ins:
             raise ConfigError(f"DATALOADER: BATCH_SIZE {batch_size} is below N_INS {n_ins}, the images per class")
         self._by_label = defaultdict(list)
@@ -97,7 +99,10 @@ class RandomClassSampler(_DrawnSampler):
         self.n_ins = n_ins
         self.ncls_per_batch = batch_size // n_ins
         if len(self._by_label) < self.ncls_per_batch:
-            raise ConfigError(f"DATALOADER: a batch takes {self.ncls_per_batch} classes, there are {len(self._by_label)}")
+            raise ConfigError(
+                f"DATALOADER: a batch takes {self.ncls_per_batch} classes, there are {len(self._by_label)}: lower "
+                "BATCH_SIZE or raise N_INS"
+            )
         super().__init__()
 
     def _draw(self, rng) -> list[int]:

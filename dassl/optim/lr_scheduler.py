@@ -15,7 +15,7 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dassl.utils import ConfigError, check_availability
+from dassl.utils import CheckpointError, ConfigError, check_availability
 
 AVAI_SCHEDS = ["single_step", "multi_step", "cosine"]
 
@@ -59,7 +59,10 @@ class EpochScheduler(LRScheduler):
 
     def load_state_dict(self, state_dict: dict) -> None:
         if "successor" in state_dict:
-            raise ConfigError("cannot resume a run of upstream Dassl: its scheduler was saved as an object")
+            raise CheckpointError(
+                "cannot resume a run of upstream Dassl, whose scheduler was saved as an object: only test it, with "
+                "--eval-only --model-dir"
+            )
         self.last_epoch = state_dict["last_epoch"]
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 

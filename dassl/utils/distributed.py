@@ -152,7 +152,9 @@ def _exchange() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExchangeError(f"the exchange with the other processes failed: {reason}") from error
+        raise ExchangeError(
+            f"the exchange with the other processes failed ({reason}): run the same command again"
+        ) from error
 
 
 def average(tensor: Tensor) -> Tensor:

@@ -30,7 +30,10 @@ class Registry:
         name = obj.__name__
         if name in self._objects and not force:
             first = self._objects[name].__module__
-            raise ConfigError(f'{self._name.lower()} "{name}" is defined twice, in {first} and in {obj.__module__}')
+            raise ConfigError(
+                f'{self._name.lower()} "{name}" is defined twice, in {first} and in {obj.__module__}: '
+                "rename or remove one"
+            )
         self._objects[name] = obj
         return obj
 

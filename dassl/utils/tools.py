@@ -47,7 +47,9 @@ def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
     try:
         names = [name for name in os.listdir(path) if not name.startswith(".")]
     except OSError as error:
-        raise DataError(f"cannot list the folder {path}: {error.strerror}") from error
+        raise DataError(
+            f"cannot list the folder {path}: {error.strerror}; correct the path or its permissions"
+        ) from error
     return sorted(names) if sort else names
 
 
@@ -56,11 +58,11 @@ def read_json(fpath: str):
         with open(fpath, encoding="utf-8", opener=regular_only) as file:
             return json.load(file)
     except OSError as error:
-        raise DataError(f"cannot read {fpath}: {error.strerror}") from error
+        raise DataError(f"cannot read {fpath}: {error.strerror}; correct the path or its permissions") from error
     except RecursionError as error:
-        raise DataError(f"{fpath} is not valid JSON: it is nested too deeply") from error
+        raise DataError(f"{fpath} is not valid JSON (it is nested too deeply): mend or replace it") from error
     except ValueError as error:
-        raise DataError(f"{fpath} is not valid JSON: {error}") from error
+        raise DataError(f"{fpath} is not valid JSON ({error}): mend or replace it") from error
 
 
 def write_json(obj, fpath: str) -> None:
@@ -95,7 +97,7 @@ def read_image(path: str, suffices: Callable[[int, int], bool] | None = None) ->
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return image.convert("RGB")
     except FileNotFoundError as error:
-        raise DataError(f"image not found: {path}") from error
+        raise DataError(f"image not found: {path}: put it there, or take it out of the data set") from error
     except (UnidentifiedImageError, KeyError) as error:  # KeyError: a format that this Pillow was built without
         formats = ", ".join(IMAGE_FORMATS)
         raise DataError(

@@ -128,7 +128,7 @@ def load_checkpoint(fpath: str) -> dict:
         UserError: the file is missing, damaged, or holds more than tensors and plain values.
     """
     if not osp.isfile(fpath):
-        raise CheckpointError(f"checkpoint not found: {fpath}")
+        raise CheckpointError(f"checkpoint not found: {fpath}: correct the path")
     with torch.serialization.safe_globals(_FOREIGN):
         content = read_tensor_file(fpath, inert=_FOREIGN_NAMES)
     check_intact(fpath)  # after it is known that nothing in it is packed
@@ -170,7 +170,7 @@ def checkpoint_path(directory: str, epoch: int | None = None) -> str:
         path = last_checkpoint(directory)
     if not osp.isfile(path):
         there = ", ".join(sorted(name for name in os.listdir(directory) if ".pth.tar" in name)) or "no checkpoint"
-        raise CheckpointError(f"checkpoint not found: {path} (in that folder: {there})")
+        raise CheckpointError(f"checkpoint not found: {path} (in that folder: {there}): correct --load-epoch")
     return path
 
 
@@ -181,7 +181,9 @@ def last_checkpoint(directory: str) -> str:
         with open(pointer, encoding="utf-8") as file:
             return osp.join(directory, osp.basename(file.readline().strip()))
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"no checkpoint in {directory}: cannot read {pointer}") from error
+        raise CheckpointError(
+            f"no checkpoint in {directory}: cannot read {pointer}; correct the folder, or train again"
+        ) from error
 
 
 def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
@@ -194,12 +196,14 @@ def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
         UserError: it belongs to another method, backbone or number of classes.
     """
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f'{fpath} is no checkpoint of a trainer: it has no "state_dict"')
+        raise CheckpointError(f'{fpath} is no checkpoint of a trainer: it has no "state_dict", take another')
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:  # a heading, then a line for each kind of mismatch
         first = (str(error).splitlines() + [""])[1].strip() or str(error)
-        raise CheckpointError(f"{fpath} is of another method, backbone or setting: {first}") from error
+        raise CheckpointError(
+            f"{fpath} is of another method, backbone or setting ({first}): correct one of them, or the folder"
+        ) from error
 
 
 def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer=None, scheduler=None) -> int:
@@ -216,7 +220,8 @@ def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer
             part.load_state_dict(state)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"cannot resume from {fpath}: its {type(part).__name__} state does not fit"
+                f"cannot resume from {fpath}: its {type(part).__name__} state does not fit; correct "
+                "OPTIM, or choose another OUTPUT_DIR"
             ) from error
     return checkpoint["epoch"]
 
@@ -252,7 +257,9 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
     if not_finite := [key for key, value in fitting.items() if not is_finite(value)]:
         raise CheckpointError(f"{weight_path}: {not_finite[0]} has NaN, infinite or complex values: take another epoch")
     if not fitting:
-        raise CheckpointError(f"{weight_path} has no weight that fits {type(model).__name__} in name and shape")
+        raise CheckpointError(
+            f"{weight_path} has no weight that fits {type(model).__name__} in name and shape: take another"
+        )
     model.load_state_dict({**wanted, **fitting})
     print(f"Successfully loaded pretrained weights from {weight_path}")
     if len(fitting) < len(given):

@@ -14,14 +14,14 @@ import os
 import sys
 
 from dassl.utils import progress_bar
-from user_error import UserError, print_error
+from user_error import OneLineParser, exit_code
 
 from .inspection import SAMPLE, inspect, published_names, resolve
 from .report import render
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m datasets.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="data sets, as in configs/datasets; folders or lists of your own")
@@ -33,19 +33,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def check(args: argparse.Namespace) -> int:
+    configs = dict(resolve(name, args.root) for name in args.names or published_names())
+    with progress_bar(configs.items(), unit=" data sets") as bar:
+        inspections = [inspect(name, cfg, args.all) for name, cfg in bar]
+    print(render(inspections, args.verbose))
+    return 0 if all(found.is_usable for found in inspections) else 1
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        configs = dict(resolve(name, args.root) for name in args.names or published_names())
-    except UserError as error:
-        return print_error(error)
-    try:
-        with progress_bar(configs.items(), unit=" data sets") as bar:
-            inspections = [inspect(name, cfg, args.all) for name, cfg in bar]
+        return exit_code(lambda: check(args))
     except KeyboardInterrupt:
         return 130
-    print(render(inspections, args.verbose))
-    return 0 if all(found.is_usable for found in inspections) else 1
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ import sys
 
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
-from user_error import DataError, UserError, print_error
+from user_error import DataError, OneLineParser, exit_code
 
 from .layout import lay_out
 from .sources import SOURCES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m datasets.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     root = os.environ.get("DATA") or "data"
@@ -51,26 +51,22 @@ def prepare(name: str, root: str, keep_archives: bool = False, scheme: str = "ht
     return not found.unreadable
 
 
+def prepare_all(args: argparse.Namespace) -> int:
+    names = dict.fromkeys(canonical_name(name) for name in args.names)
+    for name in names:
+        if name not in SOURCES:
+            raise DataError(f'"{name}" needs no preparation: choose {", ".join(SOURCES)}')
+    codes = [exit_code(lambda name=name: int(not prepare(name, args.root, args.keep_archives))) for name in names]
+    return int(any(codes))
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        names = dict.fromkeys(canonical_name(name) for name in args.names)
-        for name in names:
-            if name not in SOURCES:
-                raise DataError(f'"{name}" needs no preparation: choose {", ".join(SOURCES)}')
-    except UserError as error:
-        return print_error(error)
-    failed = False
-    for name in names:
-        try:
-            failed |= not prepare(name, args.root, args.keep_archives)
-        except UserError as error:
-            print_error(error)
-            failed = True
-        except KeyboardInterrupt:
-            print("stopped: the same command goes on from here", file=sys.stderr)
-            return 130
-    return int(failed)
+        return exit_code(lambda: prepare_all(args))
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on from here", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _unpack(name: str, archives: list[Archive], files: list[str], dataset_dir: s
                 shutil.copyfile(file, os.path.join(staging, archive.name))
             lacking = [path for path in archive.gives if not is_there(os.path.join(staging, path))]
             if lacking:
-                raise DataError(f"{file} does not hold {', '.join(lacking)}, so it is not laid out")
+                raise DataError(f"{file} does not hold {', '.join(lacking)}, so it is not laid out: get it again")
         given = [path for archive in archives for path in archive.gives]
         _move(staging, dataset_dir, last=set(given))
         in_the_way = [path for path in given if not is_there(os.path.join(dataset_dir, path))]

@@ -601,7 +601,7 @@ def test_one_that_fails_does_not_stop_the_next(publish, original, monkeypatch, t
     def prepare_only_dtd(name):
         asked.append(name)
         if name != "dtd":
-            raise command.UserError(f"{name} fails")
+            raise command.DataError(f"{name} fails")
         return True
 
     assert command.main(["eurosat", "DTD", "DescribableTextures"]) == 1

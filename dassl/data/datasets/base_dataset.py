@@ -22,7 +22,7 @@ class Datum:
 
     def __init__(self, impath: str = "", label: int = 0, domain: int = 0, classname: str = ""):
         if not os.path.isfile(impath):
-            raise DataError(f"image not found: {impath}")
+            raise DataError(f"image not found: {impath}: put it there, or take it out of the data set")
         self._impath = impath
         self._label = label
         self._domain = domain
@@ -72,7 +72,7 @@ class DatasetBase:
         test: list[Datum] | None = None,
     ):
         if not train_x:
-            raise DataError(f"{type(self).__name__}: there are no training images")
+            raise DataError(f"{type(self).__name__}: there are no training images: add some")
         self._train_x = train_x
         self._train_u = train_u
         self._val = val
@@ -113,13 +113,13 @@ class DatasetBase:
     def _check_labels(self) -> None:
         for label in range(self.num_classes):
             if label not in self.lab2cname:
-                raise DataError(f"{type(self).__name__}: class {label} of {self.num_classes} has no training image")
+                raise DataError(f"{type(self).__name__}: class {label} of {self.num_classes} has no training image: add one")
         for split, items in (("val", self.val), ("test", self.test)):
             for item in items or ():
                 if item.label not in self.lab2cname:
                     raise DataError(
                         f"{type(self).__name__}: {item.impath} in the {split} split has class {item.label} "
-                        f'("{item.classname}"), but the training images have {self.num_classes} classes'
+                        f'("{item.classname}"), but the training images have {self.num_classes} classes: correct the split'
                     )
 
     @staticmethod

@@ -43,13 +43,13 @@ def _random_strengths(n: int, p: float) -> Callable:
 # Name to transform, given the INPUT node; in the order in which they are applied, whatever the order in the config.
 _ON_IMAGES: dict[str, Callable] = {
     "random_translation": lambda inp: ops.RandomTranslation(inp.SIZE, Image.Resampling.BILINEAR),
-    "random_crop": lambda inp: _torchvision().RandomCrop(inp.SIZE, padding=inp.CROP_PADDING),
-    "random_resized_crop": lambda inp: ops.RandomResizedCrop(inp.SIZE, inp.RRCROP_SCALE, _mode(inp)),
+    "random_crop": lambda inp: _torchvision().RandomCrop(inp.SIZE, padding=_padding(inp)),
+    "random_resized_crop": lambda inp: ops.RandomResizedCrop(inp.SIZE, _shares(inp), _mode(inp)),
     "random_flip": lambda inp: ops.RandomHorizontalFlip(),
     "imagenet_policy": lambda inp: _auto_augment("imagenet"),
     "cifar10_policy": lambda inp: _auto_augment("cifar10"),
     "svhn_policy": lambda inp: _auto_augment("svhn"),
-    "randaugment": lambda inp: _torchvision().RandAugment(inp.RANDAUGMENT_N, inp.RANDAUGMENT_M),
+    "randaugment": lambda inp: _torchvision().RandAugment(inp.RANDAUGMENT_N, _strength(inp)),
     "randaugment_fixmatch": lambda inp: _random_strengths(inp.RANDAUGMENT_N, p=1.0),
     "randaugment2": lambda inp: _random_strengths(inp.RANDAUGMENT_N, p=0.6),
     "colorjitter": lambda inp: _torchvision().ColorJitter(
@@ -73,6 +73,36 @@ def three(inp, key: str) -> list[float]:
     if len(values) != 3:
         raise ConfigError(f"INPUT.{key} is {values}: give three values, for red, green and blue")
     return values
+
+
+def _padding(inp) -> int:
+    """``INPUT.CROP_PADDING``, or a UserError where it is negative."""
+    if inp.CROP_PADDING < 0:
+        raise ConfigError(f"INPUT.CROP_PADDING must be at least 0, got {inp.CROP_PADDING}")
+    return inp.CROP_PADDING
+
+
+def _strength(inp) -> int:
+    """``INPUT.RANDAUGMENT_M``, or a UserError where torchvision has no such strength."""
+    if not 0 <= inp.RANDAUGMENT_M <= 30:
+        raise ConfigError(f"INPUT.RANDAUGMENT_M must be from 0 to 30, got {inp.RANDAUGMENT_M}")
+    return inp.RANDAUGMENT_M
+
+
+def _shares(inp) -> tuple[float, float]:
+    """``INPUT.RRCROP_SCALE``, the smallest and largest share of an image that a crop may be, or a UserError."""
+    shares = inp.RRCROP_SCALE
+    if len(shares) != 2 or not 0 < shares[0] <= shares[1] <= 1:
+        raise ConfigError(f"INPUT.RRCROP_SCALE is {shares}: give two shares of the image, as in (0.08, 1.0)")
+    return shares
+
+
+def _made(makers: dict[str, Callable], name: str, inp) -> Callable:
+    """The transform of that name, or a UserError where torchvision does not take its options."""
+    try:
+        return makers[name](inp)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"INPUT.TRANSFORMS {name}: {error}: correct its options in INPUT") from error
 
 
 AVAI_CHOICES = [*_ON_IMAGES, *_ON_TENSORS, "center_crop"]  # center_crop: part of the test transform anyway
@@ -104,8 +134,8 @@ def build_transform(cfg, is_train: bool = True, choices: Iterable[str] | None = 
     if is_train:
         crops = {"random_crop", "random_resized_crop"}.intersection(choices)
         steps = [] if crops else [ops.Resize(inp.SIZE, _mode(inp))]
-        steps += [make(inp) for name, make in _ON_IMAGES.items() if name in choices]
-        after = [make(inp) for name, make in _ON_TENSORS.items() if name in choices]
+        steps += [_made(_ON_IMAGES, name, inp) for name in _ON_IMAGES if name in choices]
+        after = [_made(_ON_TENSORS, name, inp) for name in _ON_TENSORS if name in choices]
     else:
         steps = [ops.Resize(max(inp.SIZE), _mode(inp)), ops.CenterCrop(inp.SIZE)]
         after = [_ON_TENSORS[name](inp) for name in _AT_TEST if name in choices]

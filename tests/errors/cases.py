@@ -1,0 +1,26 @@
+"""The cases by the row of docs/errors.md that each of them triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.errors.person import Person
+
+CASES: dict[str, Callable[[Person], None]] = {}
+
+
+def case(message: str) -> Callable[[Callable[[Person], None]], Callable[[Person], None]]:
+    """Register a function as the case of a row: what it does last ends in this message."""
+
+    def register(function: Callable[[Person], None]) -> Callable[[Person], None]:
+        assert message not in CASES, message
+        CASES[message] = function
+        return function
+
+    return register
+
+
+def cases(command: Callable[..., None], table: dict[str, tuple]) -> None:
+    """Register for each message the arguments of one of `Person`'s methods."""
+    for message, arguments in table.items():
+        case(message)(lambda person, arguments=arguments: command(person, *arguments))

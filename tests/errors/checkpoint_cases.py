@@ -1,0 +1,267 @@
+"""Cases of CheckpointError: CLIP's weights, and a run's own checkpoints."""
+
+from __future__ import annotations
+
+import pickle
+
+import torch
+
+from clip import weights
+from dassl.engine import TRAINER_REGISTRY, TrainerX
+from tests.errors.cases import case, cases
+from tests.errors.person import Person
+from tests.seeded_weights import seeded_state_dict
+
+# CLIP's weights
+
+
+def own_weights(person: Person, content: object) -> None:
+    """A run on a file of one's own, with these bytes or what torch.save makes of anything else."""
+    file = person.write("own.pt", content if isinstance(content, bytes) else b"")
+    if not isinstance(content, bytes):
+        torch.save(content, file)
+    person.train("MODEL.BACKBONE.PATH own.pt")
+
+
+class Foreign:
+    """Anything that is no tensor."""
+
+
+cases(
+    own_weights,
+    {
+        "<file> is damaged, or holds more than tensors, which is never loaded: save it with torch.save(model.state_dict(), ...)": (
+            pickle.dumps(Foreign(), 2),
+        ),
+        "<file> is not a state dict: save one with torch.save(model.state_dict(), ...)": ([1, 2],),
+        "<file> does not hold a CLIP in OpenAI's layout: <reason>": ({"weight": torch.zeros(2)},),
+    },
+)
+
+
+@case("no checkpoint at <file>: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
+def no_such_weights(person):
+    person.train("MODEL.BACKBONE.PATH own.pt")
+
+
+@case("cannot read <file>: <reason>; check the file and its permissions")
+def no_permission_to_read(person):
+    def refuse(file):
+        raise PermissionError(13, "Permission denied", file)
+
+    person.patch.setattr(weights.zipfile, "is_zipfile", refuse)  # root, as whom the tests may run, is refused nothing
+    own_weights(person, {})
+
+
+@case("<file> is not a checkpoint, or an incomplete one: get it again")
+def incomplete_weights(person):
+    whole = person.folder / "whole.pt"
+    torch.save(seeded_state_dict("vit"), whole)
+    person.write("own.safetensors", whole.read_bytes()[:1000])
+    person.train("MODEL.BACKBONE.PATH own.safetensors")
+
+
+@case("<file> does not hold <name>: its <key> is <value>, not <value>; correct MODEL.BACKBONE")
+def weights_of_another_model(person):
+    torch.save(seeded_state_dict("vit"), person.folder / "own.pt")
+    person.train("MODEL.BACKBONE.PATH own.pt MODEL.BACKBONE.NAME open_clip:ViT-B-16")
+
+
+@case("<file> is missing: restore it from the repository")
+def tiny_clip_removed(person):
+    gone = str(person.folder / "tiny_clip.pt")
+    person.patch.setattr(weights, "TINY", gone)
+    person.patch.setitem(weights.MODELS, "tiny", gone)
+    person.train()
+
+
+# the checkpoints of CoOp's run in output/ or model/
+
+
+def again(person: Person, words: str, flags: str = "", trainer: str = "CoOp", epochs: int = 2) -> None:
+    """The run in output/ once more, on one image per class."""
+    person.has_trained()
+    person.train(f"DATASET.NUM_SHOTS 1 TEST.NO_TEST True OPTIM.MAX_EPOCH {epochs} {words}", trainer, flags=flags)
+
+
+cases(
+    again,
+    {
+        "<folder> holds an unfinished run with other settings (<settings>): choose another OUTPUT_DIR, or delete the folder": (
+            "OPTIM.LR 0.5",
+        ),
+        "<folder> holds a run of <n> epochs, more than OPTIM.MAX_EPOCH <n>; choose another OUTPUT_DIR": (
+            "",
+            "",
+            "CoOp",
+            1,
+        ),
+        "cannot resume from <file>: its <part> state does not fit; correct OPTIM, or choose another OUTPUT_DIR": (
+            "OPTIM.NAME adam OPTIM.STAGED_LR True",
+            "--resume output",
+        ),
+        "<file> is of another method, backbone or setting (<reason>): correct one of them, or the folder": (
+            "TRAINER.COOP.N_CTX 7 TRAINER.COOP.CTX_INIT ''",
+        ),
+    },
+)
+
+
+@case("RESUME: there is no checkpoint of <names> in <folder>: correct the folder")
+def resume_from_nowhere(person):
+    person.really_train("RESUME nowhere")
+
+
+@case(
+    "an average over epochs cannot be continued with another OPTIM.MAX_EPOCH or other weights: choose another OUTPUT_DIR, or delete the folder"
+)
+def longer_average(person):
+    person.really_train(trainer="PromptSRC")
+    person.really_train("OPTIM.MAX_EPOCH 3", trainer="PromptSRC")
+
+
+@case(
+    "cannot resume a run of upstream Dassl, whose scheduler was saved as an object: only test it, with --eval-only --model-dir"
+)
+def run_of_upstream(person):
+    spoil(person.has_trained(), scheduler={"successor": 1})
+    person.really_train()
+
+
+def spoil(folder, **changes) -> None:
+    """Replace entries of the last checkpoint in a folder."""
+    file = folder / (folder / "checkpoint").read_text().strip()
+    torch.save({**torch.load(file, weights_only=True), **changes}, file)
+
+
+def spoilt(person: Person, change, words: str = "", trainer: str = "CoOp") -> None:
+    """Test the model of CoOp's run whose tensors ``change`` has changed."""
+    folder = person.has_trained("model")
+    file = folder / "model.pth.tar-2"
+    content = torch.load(file, weights_only=True)
+    torch.save(change(content), file)
+    person.test(words, trainer)
+
+
+def with_tensors(**tensors):
+    return lambda content: {**content, "state_dict": {**content["state_dict"], **tensors}}
+
+
+cases(
+    spoilt,
+    {
+        '<file> is no checkpoint: neither it nor a "state_dict" in it maps names to tensors': (lambda content: [1],),
+        "<file>: <tensor> has NaN or infinite values: test another epoch, or train again": (
+            with_tensors(ctx=torch.full((4, 96), float("nan"))),
+        ),
+        "<file>: its <tensor> is not that of this run's backbone: set MODEL.BACKBONE to the one it was trained on": (
+            with_tensors(**{"image_encoder.conv1.weight": torch.zeros(1)}),
+        ),
+        "<file> has no <tensor>: it belongs to another method or another setting of this one": (
+            lambda content: {**content, "state_dict": {}},
+        ),
+        "<file> has an unknown <tensor>: it belongs to another method or another setting of this one": (
+            with_tensors(other=torch.zeros(1)),
+        ),
+        "<file>: <tensor> is <shape> but this run needs <shape>: it belongs to another backbone, prompt length, prompt depth or (class-specific context) list of classes": (
+            lambda content: content,
+            "TRAINER.COOP.N_CTX 7 TRAINER.COOP.CTX_INIT ''",
+        ),
+        "<file> does not name its classes: it belongs to another method than <trainer>": (
+            lambda content: {**content, "run": {}},
+            "",
+            "LinearProbe",
+        ),
+        'LinearProbe knows only the classes it was trained on: no row for "<class>"': (
+            lambda content: {
+                "state_dict": {"weight": torch.zeros(1, 8), "bias": torch.zeros(1)},
+                "run": {"class_names": ["ten"]},
+            },
+            "",
+            "LinearProbe",
+        ),
+        "its cache has <n> keys, <n> labels and <n> classes that do not belong together: train again": (
+            lambda content: {
+                "state_dict": {"keys": torch.zeros(3, 8), "labels": torch.zeros(2)},
+                "run": {"class_names": ["ten"]},
+            },
+            "",
+            "TipAdapter",
+        ),
+        "the prompts of <tensor> differ in length from layer to layer: it belongs to another method": (
+            lambda content: {
+                "state_dict": {
+                    "text_encoder.transformer.resblocks.1.VPT_shallow": torch.zeros(2, 96),
+                    "text_encoder.transformer.resblocks.2.VPT_shallow": torch.zeros(3, 96),
+                }
+            },
+            "",
+            "IVLP",
+        ),
+    },
+)
+
+
+@case("no <file> in <folder>: correct --model-dir or --load-epoch, or train first")
+def epoch_that_was_not_kept(person):
+    person.has_trained("model")
+    person.test(flags="--model-dir model --load-epoch 9")
+
+
+@case("<file> is damaged or no checkpoint (<reason>): take another, or train again")
+def truncated_checkpoint(person):
+    file = person.has_trained("model") / "model.pth.tar-2"
+    file.write_bytes(file.read_bytes()[:100])
+    person.test()
+
+
+@case("checkpoint not found: <file>: correct the path")
+def start_from_nowhere(person):
+    person.train("MODEL.INIT_WEIGHTS nowhere.pth")
+
+
+@case("<file> has no weight that fits <model> in name and shape: take another")
+def start_from_another_method(person):
+    torch.save({"state_dict": {"other": torch.zeros(1)}}, person.folder / "other.pth")
+    person.train("MODEL.INIT_WEIGHTS other.pth")
+
+
+# those of a third party's trainer, which loads with Dassl's own functions
+
+
+@TRAINER_REGISTRY.register()
+class Pixels(TrainerX):
+    """A third party's linear layer."""
+
+    def build_model(self):
+        self.model = torch.nn.Linear(3 * 32 * 32, self.num_classes)
+        self.register_model("classifier", self.model)
+
+
+def pixels(person: Person, flags: str = "", **files: object) -> None:
+    """Test the model in model/classifier/, where these files are; "_" stands for "." in their names."""
+    for name, content in files.items():
+        file = person.write(f"model/classifier/{name.replace('_', '.')}", content if isinstance(content, str) else "")
+        if not isinstance(content, str):
+            torch.save(content, file)
+    person.test(trainer="Pixels", flags=f"--model-dir model {flags}")
+
+
+@case("no checkpoint folder <folder>: correct --model-dir, or train first")
+def no_model_folder(person):
+    pixels(person)
+
+
+@case("checkpoint not found: <file> (in that folder: <files>): correct --load-epoch")
+def no_such_epoch(person):
+    pixels(person, "--load-epoch 9", checkpoint="model.pth.tar-2\n")
+
+
+@case("no checkpoint in <folder>: cannot read <file>; correct the folder, or train again")
+def no_pointer(person):
+    pixels(person, notes="")
+
+
+@case('<file> is no checkpoint of a trainer: it has no "state_dict", take another')
+def other_content(person):
+    pixels(person, checkpoint="model.pth.tar-2\n", **{"model_pth_tar-2": {"epoch": 2}})

@@ -1,0 +1,273 @@
+"""Cases of ResultsError, OutputError, DownloadError, ProcessError and TrainingError."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import namedtuple
+
+import torch
+
+import draw_curves
+import parse_test_res
+import verified_download
+from clip import weights
+from tests.errors.cases import case, cases
+from tests.errors.data_cases import packed, publish
+from tests.errors.person import Person
+from tests.fake_runs import FakeRuns
+from tests.file_server import FileServer
+
+# results
+
+
+@case("no folder <folder>: name the one that the runs wrote into")
+def no_results_folder(person):
+    person.benchmark("report nowhere")
+
+
+@case("no finished run under <folder>: no <file> or <file> in the folders that scripts/ write")
+def no_results(person):
+    person.output.mkdir()
+    person.benchmark("report output")
+
+
+@case("no few-shot run under <folder>: scripts/<method>/few_shot.sh makes some")
+def no_few_shot_run(person):
+    FakeRuns(person.output).add_base_to_new("digits", "CoOp/tiny", 1, 80.0, 70.0)
+    person.type(draw_curves.main, "output")
+
+
+@case('no "<figure>" found in the logs of <folder> (for runs that only tested: --test-log)')
+def no_figure(person):
+    (person.output / "runs").mkdir(parents=True)
+    person.type(parse_test_res.main, "output/runs")
+
+
+def finished(person: Person, content: object) -> None:
+    """The plan of a run whose results.json in output/ has this content already."""
+    folder = "base2new/train_base/digits/shots_16/CoOp/tiny/seed1"
+    person.write(f"output/{folder}/results.json", content if isinstance(content, str) else json.dumps(content))
+    person.sweep()
+
+
+cases(
+    finished,
+    {
+        "<file> is not a complete result: delete it and start again": ({},),
+        "<file> is of other settings (there, now: <settings>): delete it, or give these runs a folder of their own with --variant NAME": (
+            {"metrics": {"accuracy": 1.0}, "config": {"OPTIM": {"LR": 0.5}}},
+        ),
+        "<file> is not valid JSON (<reason>): mend or replace it": ("{",),
+    },
+)
+
+
+@case("cannot read <file>: <reason>; correct the path or its permissions")
+def folder_in_place_of_the_results(person):
+    (FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0) / "results.json").unlink()
+    (person.output / "digits/CoOp/tiny_4shots/seed1/results.json").mkdir()
+    person.benchmark("report output")
+
+
+@case("<file> is not a complete result (<kind>: <reason>): delete it and repeat that run")
+def results_that_lack_a_key(person):
+    FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0, seconds={})
+    person.benchmark("report output")
+
+
+@case(
+    "<folder> and <folder> are both <method>, but of other settings: <settings>; delete one of them, or repeat it under a name of its own (benchmark.py: --variant NAME; scripts: VARIANT=NAME)"
+)
+def mixed_results(person):
+    runs = FakeRuns(person.output)
+    for seed in (1, 2):
+        config = {"DATASET": {"NAME": "digits"}, "OPTIM": {"LR": seed / 10}, "SEED": seed}
+        runs.add_few_shot("digits", "CoOp/tiny", 4, seed, 60.0, config=config)
+    person.benchmark("report output")
+
+
+# output
+
+
+@case("cannot make the folder <folder>: <reason>")
+def output_on_a_disk_that_is_not_there(person):
+    person.output.symlink_to("nowhere/at/all")
+    person.train("OUTPUT_DIR output/run")
+
+
+@case("cannot write <file>: <reason>")
+def disk_that_fills_at_a_checkpoint(person):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    person.patch.setattr(torch, "save", full)
+    person.really_train()
+
+
+@case("cannot write <file> (<reason>)")
+def file_in_place_of_the_data_root(person):
+    person.data = person.write("data")
+    person.prepare("dtd")
+    person.expected_code = 1
+
+
+@case("<folder> has <n> GB free, but <what> needs <n> GB: free some space")
+def full_disk(person):
+    usage = namedtuple("usage", "total used free")
+    person.patch.setattr(shutil, "disk_usage", lambda folder: usage(1000, 990, 10))
+    person.data.mkdir()
+    person.prepare("dtd")
+    person.expected_code = 1
+
+
+# downloads
+
+
+def served(person: Person, content: bytes | None, published: bytes | None = None, **behaviour) -> None:
+    """Prepare DTD, whose archive counts as published with one content and is served with another (None: not at all)."""
+    from datasets.prepare import __main__ as command
+    from datasets.prepare.layout import lay_out
+
+    person.patch.setattr(verified_download, "_PAUSES", ())
+    person.data.mkdir()
+    scheme = behaviour.pop("scheme", "http")
+    person.patch.setattr(command, "lay_out", lambda *arguments: lay_out(*arguments[:-1], scheme))
+    with FileServer() as server:
+        server.files = {} if content is None else {"dtd.tar.gz": content}
+        for name, value in behaviour.items():
+            setattr(server, name, value)
+        publish(person, published or content or b"x", url=server.url("dtd.tar.gz"))
+        person.prepare("dtd")
+    person.expected_code = 1
+
+
+ARCHIVE = packed("dtd/images/banded/a.jpg")
+cases(
+    served,
+    {
+        "cannot download <address> (<reason>)<what is kept>: mend the connection and try again": (None,),
+        "<address> came incomplete or altered (<hash>, published: <hash>): try again later": (
+            ARCHIVE,
+            bytes(reversed(ARCHIVE)),
+        ),
+        "<address> has <n> bytes, but the published file <n>: it is another file, get the published one by hand": (
+            ARCHIVE,
+            ARCHIVE + b"x",
+        ),
+    },
+)
+
+
+@case("<address> is not <scheme>, so it is not fetched: get the file by hand")
+def address_without_encryption(person):
+    served(person, ARCHIVE, scheme="https")
+
+
+@case("<any of these>, or fetch it by hand, put it at <file>, or set MODEL.BACKBONE.PATH to it")
+def no_connection_for_openai(person):
+    person.patch.setattr(verified_download, "_PAUSES", ())
+    person.patch.setitem(weights.MODELS, "ViT-B/16", f"https://127.0.0.1:9/{'0' * 64}/ViT-B-16.pt")
+    person.patch.setenv("CLIP_CACHE", str(person.folder / "cache"))
+    person.train("MODEL.BACKBONE.NAME ViT-B/16")
+
+
+@case(
+    "cannot download <name> into <folder> (<reason>): fetch it by hand from <address> and set MODEL.BACKBONE.PATH to it, with MODEL.BACKBONE.NAME as it is"
+)
+def no_connection_for_open_clip(person):
+    import open_clip
+
+    def refuse(published, cache_dir):
+        raise FileNotFoundError("Failed to download file (x) for y. Last error: no connection")
+
+    person.patch.setattr(open_clip, "download_pretrained", refuse)
+    person.patch.setenv("CLIP_CACHE", str(person.folder / "cache"))
+    person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/laion2b_s34b_b88k")
+
+
+@case("<name> came incomplete or altered (<hash>, published: <hash>), and was removed: try again later")
+def altered_file_from_the_hub(person):
+    import open_clip
+
+    blob = person.write(f"cache/blobs/{'0' * 64}", b"altered")
+    person.patch.setattr(open_clip, "download_pretrained", lambda published, cache_dir: str(blob))
+    person.patch.setenv("CLIP_CACHE", str(person.folder / "cache"))
+    person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/laion2b_s34b_b88k")
+    assert not blob.exists()
+
+
+# processes
+
+
+def two_processes(person: Person, exchange) -> None:
+    """Pretend that this process is one of two which are connected; ``exchange`` stands for what they exchange."""
+    states = {"is_initialized": lambda: True, "get_world_size": lambda: 2, "get_rank": lambda: 0}
+    for name in ("broadcast", "all_reduce", "all_gather_object"):
+        states[name] = exchange
+    for name, function in states.items():
+        person.patch.setattr(torch.distributed, name, function)
+
+
+@case("torchrun --nproc_per_node=<n> on a machine with <n> GPU(s): start one process per GPU, or set USE_CUDA False")
+def more_processes_than_gpus(person):
+    from dassl.utils import distributed
+
+    for name, value in {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"}.items():
+        person.patch.setenv(name, value)
+    person.patch.setattr(distributed, "_store", object())
+    person.patch.setattr(torch.cuda, "device_count", lambda: 1)
+    person.train("USE_CUDA True")
+
+
+@case(
+    "a batch of <n> images cannot be shared by <n> processes: choose a multiple of <n> for DATALOADER.TRAIN_X.BATCH_SIZE, not above the number of training images, or another --nproc_per_node"
+)
+def too_few_images_to_share(person):
+    two_processes(person, lambda *args, **kwargs: None)
+    person.really_train("DATASET.SUBSAMPLE_CLASSES base")
+
+
+@case("the exchange with the other processes failed (<reason>): run the same command again")
+def lost_connection(person):
+    def closed(*args, **kwargs):
+        raise RuntimeError("Connection closed by peer")
+
+    two_processes(person, closed)
+    person.really_train()
+
+
+@case("--launcher slurm: no sbatch and srun on the PATH; start from a login node of the cluster")
+def no_slurm(person):
+    from comparison import slurm
+
+    person.patch.setattr(slurm.shutil, "which", lambda program: None)
+    person.sweep("--launcher slurm")
+
+
+@case('--time is "<text>": give [DAYS-][HOURS:]MINUTES:SECONDS, or minutes')
+def no_time(person):
+    person.sweep("--launcher slurm --time long")
+
+
+@case("sbatch refuses the runs: <reason>")
+def refused_by_slurm(person):
+    for name, text in {
+        "sbatch": "echo Batch job submission failed: invalid partition >&2; exit 1",
+        "srun": "",
+        "squeue": "",
+    }.items():
+        person.write(f"bin/{name}", f"#!/bin/sh\n{text}\n").chmod(0o755)
+    person.patch.setenv("PATH", f"{person.folder}/bin:{os.environ['PATH']}")
+    person.benchmark(
+        f"base2new --datasets digits --trainers CoOp --seeds 1 --output slurm --data {person.embedded} --launcher slurm"
+    )
+
+
+# training
+
+
+@case("the loss is NaN or infinite in epoch <n>, batch <n>; lower OPTIM.LR, or set the trainer's PREC to fp32")
+def diverging_run(person):
+    person.really_train("OPTIM.LR 1e30 OPTIM.WARMUP_EPOCH -1 DATASET.NUM_SHOTS 16 DATALOADER.TRAIN_X.BATCH_SIZE 4")
