@@ -63,7 +63,7 @@ def template_text(class_names: list[str], template: str) -> ClassText:
         UserError: the template has no place for the name, or a filled template is too long.
     """
     if "{}" not in template:
-        raise ConfigError(f'template "{template}" has no {{}} for the class name')
+        raise ConfigError(f'template "{template}" has no {{}} for the class name: add it')
     return ClassText(clip.tokenize([template.replace("{}", name.replace("_", " ")) for name in class_names]))
 
 

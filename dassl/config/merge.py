@@ -55,13 +55,16 @@ def read_yaml(path: str | os.PathLike) -> dict:
         with open(path, encoding="utf-8", opener=regular_only) as file:
             values = load_yaml(file.read(LONGEST + 1))
     except FileNotFoundError as error:
-        raise ConfigError(f"config file not found: {path}") from error
+        raise ConfigError(f"config file not found: {path}: correct the path") from error
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a zero byte in the path
-        raise ConfigError(f"cannot read the config file {path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the config file {path} ({reason}): make it a file of UTF-8 text") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
+        raise ConfigError(
+            f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error}): mend it"
+        ) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -97,7 +100,7 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
             full_key = _down_to_first_value(full_key, value)
             raise ConfigError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
         if isinstance(value, str) and "\0" in value:  # no path may have one
-            raise ConfigError(f'config key "{full_key}" in {source}: a text with a zero byte')
+            raise ConfigError(f'config key "{full_key}" in {source}: a text with a zero byte, take it out')
         old = node.get(key)
         if isinstance(value, dict):
             if not isinstance(old, yacs.config.CfgNode):
@@ -148,7 +151,7 @@ def _fitting(value, old, where: str):
         try:
             return float(new)
         except OverflowError as error:
-            raise ConfigError(f"{where}: {_shown(new)} is too large a number") from error
+            raise ConfigError(f"{where}: {_shown(new)} is too large a number, choose a smaller one") from error
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         return type(old)(new)
     raise ConfigError(f"{where}: expected {type(old).__name__} like {old!r}, got {_shown(new)}")
