@@ -95,6 +95,8 @@ def _read_pickled(file: str, allowed: Collection[str]) -> object:
             if os.fstat(opened.fileno()).st_size == 0:
                 raise ValueError("it is empty")
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                if content[:4] == b"PK\x03\x04":  # an archive, whose list of contents stands at its end
+                    raise ValueError("its end is missing")
                 for _ in range(_LEGACY_PICKLES):
                     check_pickle(content, allowed)
         return torch.load(file, map_location="cpu", weights_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 
 import torch
@@ -109,6 +110,12 @@ cases(
         'OPTIM.NEW_LAYERS: <model> has no layer "<name>", it has <names>': (
             "OPTIM.STAGED_LR True OPTIM.NEW_LAYERS \"('head',)\"",
         ),
+        "TRAIN.CHECKPOINT_STEPS is <n>: give a number of batches, or 0 for none": (
+            "TRAIN.CHECKPOINT_STEPS -1",
+            "CoOp",
+            "digits",
+            "",
+        ),
         "TRAIN.CHUNK_CLASSES is <n>: give a number of classes, or 0 for all at once": ("TRAIN.CHUNK_CLASSES -1",),
         'unknown MODEL.BACKBONE.NAME "<name>"<did you mean>: choose one of <names>, an open_clip:<model>/<tag>, or set '
         "MODEL.BACKBONE.PATH to a checkpoint": ("MODEL.BACKBONE.NAME ViT-B/61",),
@@ -189,6 +196,10 @@ cases(
 )
 
 
+for chosen in ("TRAIN.NONFINITE_LOSS ignore", "TEST.FINAL_MODEL best", "TEST.SPLIT train"):
+    cases(Person.train, {'unknown <kind> "<name>"<did you mean>; known: <names>': (chosen,)})
+
+
 @DATASET_REGISTRY.register()
 class DigitsWithALongName(Digits):
     """A third party's data set: a class name of many words."""
@@ -219,7 +230,13 @@ def misspelt_file(person):
     person.train(flags=f"--config-file {ROOT}/configs/trainers/CoOp/tinny.yaml")
 
 
-@case("config file not found: <file>")
+@case("no config file <file><did you mean>")
+def pipe_in_place_of_a_file(person):
+    os.mkfifo(person.folder / "mine.yaml")
+    person.train(flags="--config-file mine.yaml")
+
+
+@case("config file not found: <file>: correct the path")
 def vanished_file(person):
     file = person.write("mine.yaml")
     check = train.check_config_file
@@ -227,16 +244,30 @@ def vanished_file(person):
     person.train(flags=f"--config-file {file}")
 
 
-@case("cannot read the config file <file>: <reason>")
+@case("cannot read the config file <file> (<reason>): make it a file of UTF-8 text")
 def file_in_latin_1(person):
     person.write("mine.yaml", "DATASET: {DIR: 'Vögel'}".encode("latin-1"))
     person.train(flags="--config-file mine.yaml")
 
 
-@case("<file and line>: not valid YAML (<reason>)")
-def broken_yaml(person):
-    person.write("mine.yaml", "OPTIM: {LR: 0.1\n")
+def configured(person: Person, text: str) -> None:
+    """A run with this config file."""
+    person.write("mine.yaml", text)
     person.train(flags="--config-file mine.yaml")
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+for broken in ("OPTIM: {LR: 0.1\n", LAUGHS, "a: &a [*a]\n", "[" * 5000, f"a: {'x' * 300_000}"):
+    cases(configured, {"<file and line>: not valid YAML (<reason>): mend it": (broken,)})
+cases(
+    configured,
+    {
+        'config key "<key>" in <source>: a text with a zero byte, take it out': ('DATASET: {DIR: "a\\0b"}',),
+        "<key and source>: <value> is too large a number, choose a smaller one": (f"OPTIM: {{LR: 1{'0' * 400}}}",),
+    },
+)
 
 
 @case("<file>: expected KEY: value lines, got <kind>")
@@ -292,7 +323,7 @@ def short_context(person):
     person.train("MODEL.BACKBONE.PATH short.pt TRAINER.COOP.N_CTX 16 TRAINER.COOP.CTX_INIT ''", flags="--eval-only")
 
 
-@case('template "<template>" has no {} for the class name')
+@case('template "<template>" has no {} for the class name: add it')
 def template_of_a_third_party(person):
     @DATASET_REGISTRY.register(force=True)
     class DigitsWithATemplate(Digits):
