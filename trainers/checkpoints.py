@@ -76,7 +76,9 @@ def read_checkpoint(path: str) -> Checkpoint:
     tensors = content.get("state_dict", content)
     named = isinstance(tensors, dict) and all(isinstance(name, str) for name in tensors)
     if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise CheckpointError(f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors')
+        raise CheckpointError(
+            f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another file'
+        )
     check_finite(tensors, path, advice="test another epoch, or train again")
     epoch, run = content.get("epoch"), content.get("run")
     return Checkpoint(

@@ -252,7 +252,8 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
     tensors = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
     if not _maps_names_to_tensors(tensors):
         raise CheckpointError(
-            f'{weight_path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors'
+            f'{weight_path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another '
+            "file"
         )
     given = {key.removeprefix("module."): value for key, value in tensors.items()}
     wanted = model.state_dict()

@@ -227,7 +227,9 @@ def with_tensors(**tensors):
 cases(
     spoilt,
     {
-        '<file> is no checkpoint: neither it nor a "state_dict" in it maps names to tensors': (lambda content: [1],),
+        '<file> is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another file': (
+            lambda content: [1],
+        ),
         "<file>: <tensor> has NaN, infinite or complex values: <advice>": (
             with_tensors(ctx=torch.full((4, 96), float("nan"))),
         ),

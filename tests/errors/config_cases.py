@@ -53,7 +53,6 @@ cases(
             "TRAINER.CLIP_LORA.ENCODER txt",
             "CLIP_LoRA",
         ),
-        '<key> is "<value>": <reason>': ("TRAINER.COOP.CLASS_TOKEN_POSITION centre",),
         "SEED is <number>: choose a number from 0 to <number>": ("SEED 99999999999",),
         'DATASET.SUBSAMPLE_CLASSES is "<value>": set it to all, base or new<did you mean>': (
             "DATASET.SUBSAMPLE_CLASSES bass",
@@ -130,7 +129,7 @@ cases(
         "<name> is not a CLIP with OpenAI's architecture: <difference>; choose another": (
             "MODEL.BACKBONE.NAME open_clip:coca_ViT-B-32/laion2b_s13b_b90k",
         ),
-        '<key> is "<precision>": choose one of <names>': ("TRAINER.COOP.PREC fp31",),
+        '<key> is "<value>": choose one of <names>': ("TRAINER.COOP.PREC fp31",),
         "a context of <n> tokens leaves no room in CLIP's <n>: lower N_CTX": (
             "TRAINER.COOP.N_CTX 77 TRAINER.COOP.CTX_INIT ''",
         ),
@@ -196,6 +195,7 @@ cases(
 )
 
 
+cases(Person.train, {'<key> is "<value>": choose one of <names>': ("TRAINER.COOP.CLASS_TOKEN_POSITION centre",)})
 for chosen in ("TRAIN.NONFINITE_LOSS ignore", "TEST.FINAL_MODEL best", "TEST.SPLIT train"):
     cases(Person.train, {'unknown <kind> "<name>"<did you mean>; known: <names>': (chosen,)})
 

@@ -38,7 +38,7 @@ def test_a_state_dict_alone_and_one_of_data_parallel_are_read(content, saved):
 @pytest.mark.parametrize("content", [[CTX], CTX, {"state_dict": [CTX]}, {"state_dict": {"ctx": 3}}, {3: CTX}], ids=str)
 def test_what_is_no_checkpoint_is_refused(content, saved):
     path = saved(content)
-    with pytest.raises(UserError, match="is no checkpoint") as caught:
+    with pytest.raises(UserError, match="no checkpoint") as caught:
         read_checkpoint(path)
     assert path in str(caught.value)
 
