@@ -189,9 +189,8 @@ class SimpleTrainer(TrainerBase):
         self._check_selection()
         self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
         if self.cfg.RESUME and self.start_epoch == 0:
-            raise CheckpointError(
-                f"RESUME: there is no checkpoint of {self.get_model_names()} in {self.cfg.RESUME}: correct the folder"
-            )
+            names = " and ".join(self.get_model_names())
+            raise CheckpointError(f"RESUME: there is no checkpoint of {names} in {self.cfg.RESUME}: correct the folder")
         if self.start_epoch > self.max_epoch:
             raise CheckpointError(
                 f"{self.cfg.RESUME or self.output_dir} holds a run of {self.start_epoch} epochs, more than "

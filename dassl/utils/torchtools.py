@@ -146,9 +146,9 @@ def _check_entries(checkpoint: dict) -> None:
     if "state_dict" in checkpoint and not _maps_names_to_tensors(state_dict):
         raise ValueError('its "state_dict" does not map names to tensors')
     if "epoch" in checkpoint and (not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0):
-        raise ValueError(f'its "epoch" is {str(epoch)[:80]}, no number of epochs')
+        raise ValueError(f'its "epoch" is {repr(epoch)[:80]}, no number of epochs')
     if result is not None and not isinstance(result, (int, float)) and getattr(result, "ndim", 1):
-        raise ValueError(f'its "val_result" is {str(result)[:80]}, no number')
+        raise ValueError(f'its "val_result" is {repr(result)[:80]}, no number')
 
 
 def _maps_names_to_tensors(tensors: object) -> bool:

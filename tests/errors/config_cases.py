@@ -234,6 +234,7 @@ def misspelt_file(person):
 def pipe_in_place_of_a_file(person):
     os.mkfifo(person.folder / "mine.yaml")
     person.train(flags="--config-file mine.yaml")
+    assert "did you mean" not in person.errors
 
 
 @case("config file not found: <file>: correct the path")

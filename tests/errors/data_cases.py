@@ -184,7 +184,7 @@ def put_in_a_pipe(image: Path) -> None:
 for spoil in (
     lambda image: image.write_bytes(image.read_bytes()[:60]),
     lambda image: image.write_bytes(b""),
-    lambda image: image.write_bytes(b"P6 11000 11000 255\n"),  # of which memory would take much
+    lambda image: image.write_bytes(b"P6 13000 13000 255\n"),  # of which memory would take much
     lambda image: Image.new("L", (8000, 1)).save(image),
 ):
     cases(spoilt_images, {"cannot read the image <image>: <reason>; replace the file or take it out": (spoil,)})
