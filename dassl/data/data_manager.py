@@ -161,8 +161,8 @@ class DataManager:
         dataset = self.dataset
         rows = [
             ("Dataset", cfg.DATASET.NAME),
-            ("Source", ", ".join(cfg.DATASET.SOURCE_DOMAINS)),
-            ("Target", ", ".join(cfg.DATASET.TARGET_DOMAINS)),
+            ("Source", ", ".join(map(str, cfg.DATASET.SOURCE_DOMAINS))),
+            ("Target", ", ".join(map(str, cfg.DATASET.TARGET_DOMAINS))),
             ("# classes", f"{self.num_classes:,}"),
             ("# train_x", f"{len(dataset.train_x):,}"),
             ("# train_u", f"{len(dataset.train_u):,}" if dataset.train_u else ""),
@@ -193,6 +193,8 @@ class DatasetWrapper(Dataset):
         self.transform = transform
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
+        if self.k_tfm < 1:
+            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}: set it to 1 or more")
         if self.k_tfm > 1 and transform is None:
             raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
