@@ -32,8 +32,6 @@ def load_clip_to_cpu(cfg) -> CLIP:
     """
     model = load_clip(cfg.MODEL.BACKBONE.NAME, getattr(cfg.MODEL.BACKBONE, "PATH", ""))
     report_normalization(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
-    if cfg.INPUT.NO_TRANSFORM:
-        raise ConfigError("INPUT.NO_TRANSFORM True leaves images of other sizes than CLIP reads: set it to False")
     resolution = model.visual.input_resolution
     if tuple(cfg.INPUT.SIZE) != (resolution, resolution):
         raise ConfigError(

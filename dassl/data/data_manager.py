@@ -195,8 +195,6 @@ class DatasetWrapper(Dataset):
         self.transform = transform
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
-        if self.k_tfm < 1:
-            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}: set it to 1 or more")
         if self.k_tfm > 1 and transform is None:
             raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply: set it to 1, or INPUT.NO_TRANSFORM False")
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0

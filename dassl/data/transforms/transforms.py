@@ -130,9 +130,6 @@ def build_transform(cfg, is_train: bool = True, choices: Iterable[str] | None = 
         check_availability(choice, AVAI_CHOICES, "transform in INPUT.TRANSFORMS")
     if len(inp.SIZE) != 2 or min(inp.SIZE) < 1:
         raise ConfigError(f"INPUT.SIZE must be height and width in pixels, got {inp.SIZE}")
-    scale = tuple(inp.RRCROP_SCALE)
-    if "random_resized_crop" in choices and not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
-        raise ConfigError(f"INPUT.RRCROP_SCALE is {scale}: give the smallest and largest share of the image, up to 1")
 
     if is_train:
         crops = {"random_crop", "random_resized_crop"}.intersection(choices)
