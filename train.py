@@ -123,8 +123,11 @@ def setup_cfg(args: argparse.Namespace):
     for file in config_files:
         check_config_file(Path(file))
 
-    from dassl.config import all_items, get_cfg_default
+    from dassl.config import all_items, get_cfg_default, is_printable
 
+    for flag, value in vars(args).items():
+        if isinstance(value, str) and not is_printable(value):
+            raise ConfigError(f"--{flag.replace('_', '-')} {value!a}: not UTF-8, as logs and results are: rename it")
     cfg = get_cfg_default()
     extend_cfg(cfg)
     known = {key for key, _ in all_items(cfg)}

@@ -24,7 +24,7 @@ from comparison.methods import ROOT
 from comparison.sweep import Task
 from comparison.workers import start_process, stop_process
 from dassl.utils import read_json, write_json
-from user_error import ProcessError
+from user_error import ProcessError, ResultsError
 
 POLL = 5.0  # seconds from one look at the queue to the next
 MOST_TIMEOUTS = 50  # how often a run may reach its time limit and go on
@@ -100,6 +100,8 @@ class Cluster:
         self.parameters |= {"slurm_partition": partition} if partition else {}
         self.parameters |= {"gpus_per_node": gpus_per_job} if gpus_per_job else {}
         self._submitted = read_json(str(folder / SUBMITTED)) if (folder / SUBMITTED).exists() else {}
+        if not isinstance(self._submitted, dict):
+            raise ResultsError(f"{folder / SUBMITTED} does not map runs to jobs: delete it")
         self._ids: dict[Task, str] = {}
         self._absent: dict[Task, int] = {}  # looks at the queue in which it was missing
         self._queue: dict[str, str] = {}

@@ -215,6 +215,7 @@ def test_a_missing_checkpoint_says_what_to_correct(run, tmp_path):
         (["DATALOADER.NUM_WORKERS", "-1"], ["DATALOADER.NUM_WORKERS"]),
         (["INPUT.PIXEL_MEAN", "[0.5]"], ["INPUT.PIXEL_MEAN", "three"]),
         (["SEED", "4294967296"], ["SEED is 4294967296"]),
+        (["INPUT.NO_TRANSFORM", "True"], ["INPUT.NO_TRANSFORM True"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )

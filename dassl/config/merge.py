@@ -5,6 +5,7 @@ under TRAINER that no trainer here has declared is taken as it comes. And in a c
 unknown keys are new ones, and what stands in the nodes under TRAINER is taken as it comes. No part of a key is empty.
 """
 
+import math
 import os
 import warnings
 from ast import literal_eval
@@ -18,6 +19,7 @@ from dassl.config.safe_yaml import LONGEST, load_yaml
 from dassl.utils.errors import ConfigError
 from regular_file import regular_only
 
+_LARGEST = {bool: 1, int: 2**53, float: 3.4e38}  # what floats and 32 bits hold
 _VALUE_TYPES = (bool, int, float, str, list, tuple, type(None))
 
 
@@ -99,8 +101,10 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
         if key not in node and not as_it_comes:
             full_key = _down_to_first_value(full_key, value)
             raise ConfigError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
-        if isinstance(value, str) and "\0" in value:  # no path may have one
-            raise ConfigError(f'config key "{full_key}" in {source}: a text with a zero byte, take it out')
+        if isinstance(value, str) and not is_printable(value):
+            raise ConfigError(
+                f'config key "{full_key}" in {source}: {_shown(value)} is not UTF-8 or has a zero byte, mend it'
+            )
         old = node.get(key)
         if isinstance(value, dict):
             if not isinstance(old, yacs.config.CfgNode):
@@ -143,18 +147,36 @@ def _decoded(value):
 def _fitting(value, old, where: str):
     """Return ``value`` in the type of ``old``, the default."""
     new = _decoded(value)
+    if isinstance(new, (int, float)) and isinstance(old, (int, float)) and _LARGEST[type(new)] < abs(new) < math.inf:
+        raise ConfigError(f"{where}: {_shown(new)} is too large a number, choose a smaller one")
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
+        _check_parts(new, old, where)
+        return type(old)(new)
     if old is None or type(new) is type(old):
         return new
     if isinstance(old, str) and (new is None or isinstance(value, str)):
         return "" if new is None else value  # a folder may be called 2024
     if isinstance(old, float) and type(new) is int:
-        try:
-            return float(new)
-        except OverflowError as error:
-            raise ConfigError(f"{where}: {_shown(new)} is too large a number, choose a smaller one") from error
-    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
-        return type(old)(new)
+        return float(new)
     raise ConfigError(f"{where}: expected {type(old).__name__} like {old!r}, got {_shown(new)}")
+
+
+def _check_parts(new: list | tuple, old: list | tuple, where: str) -> None:
+    """ConfigError where the parts of the default are all texts or all numbers, and those of ``new`` are not."""
+    for kind, name in ((str, "text"), ((int, float), "number")):
+        if not old or not all(isinstance(part, kind) for part in old):
+            continue
+        for part in new:
+            if not isinstance(part, kind) or isinstance(part, bool):
+                raise ConfigError(f"{where}: {_shown(part)} in it is no {name}, as in {old!r}")
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text, which may be a path, can go into logs and results and to the system."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _shown(value: object) -> str:

@@ -25,7 +25,7 @@ class Logger:
         if fpath is not None:
             mkdir_if_missing(os.path.dirname(fpath))
             try:
-                self.file = open(fpath, "w", buffering=1, encoding="utf-8")
+                self.file = open(fpath, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
             except OSError as error:
                 raise cannot_write(fpath, error) from error
 

@@ -100,10 +100,10 @@ cases(
         "OPTIM.MAX_EPOCH must be at least 1, got <n>": ("OPTIM.MAX_EPOCH 0",),
         "OPTIM.MAX_EPOCH is <n>: <trainer> has no epochs, set it to 1": ("OPTIM.MAX_EPOCH 2", "LinearProbe"),
         "OPTIM.STEPSIZE of single_step must be a number of epochs, got <value>": (
-            "OPTIM.LR_SCHEDULER single_step OPTIM.STEPSIZE \"('a',)\"",
+            "OPTIM.LR_SCHEDULER single_step OPTIM.STEPSIZE (1.5,)",
         ),
         "OPTIM.STEPSIZE of <scheduler> must be a list of epochs, got <value>": (
-            "OPTIM.LR_SCHEDULER multi_step OPTIM.STEPSIZE \"('a',)\"",
+            "OPTIM.LR_SCHEDULER multi_step OPTIM.STEPSIZE (1.5,)",
         ),
         "OPTIM: <reason>: correct it": ("OPTIM.LR -1.0",),
         'OPTIM.NEW_LAYERS: <model> has no layer "<name>", it has <names>': (
@@ -265,7 +265,10 @@ for broken in ("OPTIM: {LR: 0.1\n", LAUGHS, "a: &a [*a]\n", "[" * 5000, f"a: {'x
 cases(
     configured,
     {
-        'config key "<key>" in <source>: a text with a zero byte, take it out': ('DATASET: {DIR: "a\\0b"}',),
+        "<key and source>: <value> in it is no <kind>, as in <default>": ("INPUT: {PIXEL_MEAN: [a, 0.5, 0.5]}",),
+        'config key "<key>" in <source>: <value> is not UTF-8 or has a zero byte, mend it': (
+            'DATASET: {DIR: "a\\0b"}',
+        ),
         "<key and source>: <value> is too large a number, choose a smaller one": (f"OPTIM: {{LR: 1{'0' * 400}}}",),
     },
 )
@@ -396,3 +399,8 @@ def grid_without_values(person):
     import tune
 
     person.type(tune.main, "CoOp", "--datasets", "digits", "--grid", "OPTIM.LR", "--root", str(person.embedded))
+
+
+@case("--<flag> <value>: not UTF-8, as logs and results are: rename it")
+def flag_in_latin_1(person):
+    person.train(flags="--model-dir caf\udce9")

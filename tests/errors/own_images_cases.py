@@ -95,7 +95,7 @@ def images_beside_the_class_folders(person):
     folders(person, ["train/cat/{2}.jpg", "train/dog/{2}.jpg", "test/{4}.jpg"])
 
 
-@case("DATASET.<key> <path>: this name is not UTF-8, as logs and results are: rename it")
+@case('config key "<key>" in <source>: <value> is not UTF-8 or has a zero byte, mend it')
 def folder_named_in_latin_1(person):
     os.makedirs(os.fsencode(person.data) + b"/caf\xe9")
     person.train("DATASET.DIR caf\udce9", dataset="image_folder")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from comparison import methods, plan, slurm, workers
 from tests.errors.sites import ROOT
 from user_error import UserError
 
@@ -41,6 +42,8 @@ class Person:
         self.expected_code = 2
         self.made: list[str] | None = None
         patch.chdir(folder)
+        for module in (methods, plan, slurm, workers):
+            patch.setattr(module, "ROOT", ROOT)  # is relative to where the person was when it was imported
 
     # what is there
 

@@ -310,6 +310,16 @@ def refused_by_slurm(person):
     )
 
 
+@case("<file> does not map runs to jobs: delete it")
+def list_of_jobs_that_is_none(person):
+    for name in ("sbatch", "srun", "squeue"):
+        person.write(f"bin/{name}", "#!/bin/sh\n").chmod(0o755)
+    person.patch.setenv("PATH", f"{person.folder}/bin:{os.environ['PATH']}")
+    for folder in ("slurm", "output"):
+        person.write(f"{folder}/slurm/submitted.json", "[]")
+    person.sweep("--launcher slurm")
+
+
 # training
 
 

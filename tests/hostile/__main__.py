@@ -18,7 +18,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-KINDS = ("CONFIGS", "LISTS", "RESULT_FILES", "LEARNED", "BACKBONES", "IMAGES", "ARCHIVES")
+KINDS = ("CONFIGS", "LISTS", "RESULT_FILES", "LEARNED", "BACKBONES", "IMAGES", "ARCHIVES", "RUNS")
 INPUTS = 20_000
 
 

@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,9 +17,11 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from user_error import UserError
 
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")  # not a folder of this repository
 SECONDS = 20  # after which an input counts as hanging; most take milliseconds
 
 

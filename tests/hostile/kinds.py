@@ -7,6 +7,7 @@ from tests.hostile.configs import CONFIGS
 from tests.hostile.images import IMAGES
 from tests.hostile.lists import LISTS
 from tests.hostile.results import RESULT_FILES
+from tests.hostile.runs import RUNS
 
 
 def by_name() -> dict[str, Kind]:
@@ -18,4 +19,5 @@ def by_name() -> dict[str, Kind]:
         "BACKBONES": BACKBONES,
         "IMAGES": IMAGES,
         "ARCHIVES": ARCHIVES,
+        "RUNS": RUNS,
     }

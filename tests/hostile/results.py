@@ -84,5 +84,5 @@ RESULT_FILES = Kind(
         st.tuples(st.just("log.txt"), damaged([log(CONFIG, 75.0).encode()])),
     ),
     load,
-    15,
+    13,
 )

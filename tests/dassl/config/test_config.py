@@ -190,7 +190,13 @@ def test_a_text_with_a_zero_byte_is_an_error(cfg, yaml_file):
 
 
 def test_a_number_too_large_for_its_key_is_an_error(cfg):
-    assert "too large" in error_of(cfg.merge_from_list, ["OPTIM.LR", "9" * 400])
+    for key, value in (("OPTIM.LR", "9" * 400), ("OPTIM.LR", "1e308"), ("OPTIM.MAX_EPOCH", "9" * 20)):
+        assert "too large" in error_of(cfg.merge_from_list, [key, value])
+
+
+@pytest.mark.parametrize("key, value", [("INPUT.SIZE", "(32, 'a')"), ("OPTIM.STEPSIZE", "[[]]")])
+def test_parts_of_a_list_have_the_type_of_the_defaults_parts(key, value, cfg):
+    assert key in error_of(cfg.merge_from_list, [key, value])
 
 
 def test_frozen_config_refuses_assignment_and_clones_thaw(cfg):

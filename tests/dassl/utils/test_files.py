@@ -1,3 +1,4 @@
+import io
 import os
 import random
 import sys
@@ -25,6 +26,7 @@ from dassl.utils import (
     tolist_if_not,
     write_json,
 )
+from dassl.utils.logger import Logger
 
 
 @pytest.fixture
@@ -194,6 +196,14 @@ def test_log_holds_what_is_printed_and_an_older_log_is_kept(tmp_path, stdout, ca
     assert (tmp_path / "log.txt").read_text() == "third\nno newline"
     older = [path for path in tmp_path.iterdir() if path.name.startswith("log.txt-20")]
     assert sorted(path.read_text() for path in older) == ["first\nno newline", "second\nno newline"]
+
+
+def test_a_name_that_is_not_utf_8_goes_into_the_log(tmp_path):
+    log = Logger(str(tmp_path / "log.txt"))
+    log.console = io.StringIO()
+    log.write("broken \udcff name\n")
+    log.close()
+    assert (tmp_path / "log.txt").read_text() == "broken \\udcff name\n"
 
 
 def test_log_lines_are_on_disk_at_once(tmp_path, stdout):
