@@ -12,7 +12,7 @@ import mmap
 import os
 import pickletools
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import IO
 
 import torch
@@ -40,13 +40,18 @@ PLAIN = frozenset(
 )
 
 
-def read_tensor_file(file: str, inert: Collection[str] = ()) -> object:
+def read_tensor_file(
+    file: str,
+    inert: Collection[str] = (),
+    advice: str = "get it again, or save it with torch.save(model.state_dict(), ...)",
+) -> object:
     """What a checkpoint holds, on the CPU.
 
     Args:
         file: a .safetensors file, or one of `torch.save`, of any version of PyTorch.
         inert: names of further classes that it may hold; the caller has told PyTorch what stands for them
             (`torch.serialization.safe_globals`).
+        advice: what to do where the file is damaged, or holds something else.
 
     Raises:
         UserError: the file cannot be read, is damaged, or holds more than tensors and plain values.
@@ -59,20 +64,20 @@ def read_tensor_file(file: str, inert: Collection[str] = ()) -> object:
                 content = load_file(file)
         else:
             content = _read_pickled(file, PLAIN | set(inert))
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
+        check_tensors(content, file)
     except Exception as error:  # the readers fail in many ways on a file that is not theirs
-        raise CheckpointError(
-            f"{file} is damaged or no checkpoint ({reason(error)}): get it again, or save it with "
-            "torch.save(model.state_dict(), ...)"
-        ) from error
-    check_tensors(content, file)
+        raise unreadable(file, error, advice) from error
     return content
 
 
-def reason(error: Exception) -> str:
+def unreadable(file: str, error: Exception, advice: str) -> CheckpointError:
+    """The error for a checkpoint that cannot be read, or where something else is in it, with what to do then."""
+    if isinstance(error, OSError):
+        return CheckpointError(f"cannot read {file}: {error.strerror or error}; check the file and its permissions")
+    return CheckpointError(f"{file} is damaged or no checkpoint ({_reason(error)}): {advice}")
+
+
+def _reason(error: Exception) -> str:
     """The first line of a library's message, which may go on with advice to trust the file."""
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
@@ -88,37 +93,33 @@ def _read_pickled(file: str, allowed: Collection[str]) -> object:
     if not is_archive(file):
         with open(file, "rb", opener=regular_only) as opened:
             if os.fstat(opened.fileno()).st_size == 0:
-                raise CheckpointError(f"{file} is damaged: it is empty")
+                raise ValueError("it is empty")
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                if content[:4] == b"PK\x03\x04":  # an archive, whose list of contents stands at its end
+                    raise ValueError("its end is missing")
                 for _ in range(_LEGACY_PICKLES):
-                    check_pickle(content, file, allowed)
+                    check_pickle(content, allowed)
         return torch.load(file, map_location="cpu", weights_only=True)
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-                raise CheckpointError(
-                    f"{file} is damaged: torch.save packs nothing, but its {entry.filename} is packed"
-                )
+                raise ValueError(f"its {entry.filename[:80]} is packed, and torch.save packs nothing")
             if entry.filename.endswith(".pkl"):
                 with archive.open(entry) as pickled:
-                    check_pickle(pickled, file, allowed)
+                    check_pickle(pickled, allowed)
     return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
-def check_pickle(
-    pickled: IO[bytes] | mmap.mmap, file: str, allowed: Collection[str], prefix: str | None = None
-) -> None:
+def check_pickle(pickled: IO[bytes] | mmap.mmap, allowed: Collection[str], prefix: str | None = None) -> None:
     """Go through the operations of the pickle that begins here, without executing any.
 
     Args:
         pickled: where it begins; afterwards, where it ends.
-        file: where it is, for the message.
         allowed: the names that it may use, "module.name".
         prefix: of further names that it may use.
 
     Raises:
-        UserError: it uses other names, or is longer than LONGEST_PICKLE.
-        ValueError: it is no pickle.
+        ValueError: it is no pickle, uses other names, or is longer than LONGEST_PICKLE.
     """
     operations = largest_place = 0
     for operation, argument, position in pickletools.genops(pickled):
@@ -131,21 +132,18 @@ def check_pickle(
         elif operation.name in ("PUT", "BINPUT", "LONG_BINPUT"):
             largest_place = max(largest_place, argument)
         if named and named not in allowed and not (prefix and named.startswith(prefix)):
-            raise CheckpointError(
-                f"{file} is damaged, or holds more than tensors, which is never loaded ({named[:80]}): save it with "
-                "torch.save(model.state_dict(), ...)"
-            )
+            raise ValueError(f"it holds more than tensors, which is never loaded: {named[:80]}")
         if position is not None and position > LONGEST_PICKLE or operations > LONGEST_PICKLE:
-            raise CheckpointError(f"{file} is damaged: its pickle has more than {LONGEST_PICKLE:,} bytes")
+            raise ValueError(f"its pickle has more than {LONGEST_PICKLE:,} bytes")
     if largest_place > operations:  # pickle makes a list as long as the largest
-        raise CheckpointError(f"{file} is damaged: its pickle stores a value at place {largest_place:,}")
+        raise ValueError(f"its pickle stores a value at place {largest_place:,}")
 
 
 def check_tensors(content: object, file: str) -> None:
     """Look at every tensor in dicts, lists and tuples, however deep.
 
     Raises:
-        UserError: one is sparse, quantized, without values, or has more values than the file.
+        ValueError: one is sparse, quantized, without values, or has more values than the file.
     """
     size = os.path.getsize(file)
     todo, seen = [("", content)], set()
@@ -154,19 +152,23 @@ def check_tensors(content: object, file: str) -> None:
         if isinstance(value, Tensor):
             if value.layout is not torch.strided or value.is_quantized or value.device.type != "cpu":
                 kind = "quantized" if value.is_quantized else "sparse" if value.device.type == "cpu" else "empty"
-                raise CheckpointError(f"{file}: its {name[:80]} is a {kind} tensor: save it as a dense one, on the CPU")
+                raise ValueError(f"its {name[:80]} is a {kind} tensor, no dense one on the CPU")
             if max(value.nbytes, value.untyped_storage().nbytes()) > size:
-                raise CheckpointError(
-                    f"{file} is damaged: its {name[:80]} claims {value.numel():,} values, more than the file holds"
-                )
+                raise ValueError(f"its {name[:80]} claims {value.numel():,} values, more than the file holds")
         elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
             seen.add(id(value))  # a pickle can put a list into itself
             items = value.items() if isinstance(value, dict) else ((name, item) for item in value)
             todo += ((key if isinstance(key, str) else name, item) for key, item in items)
 
 
-def is_finite(tensor: Tensor) -> bool:
-    """Whether all values are real numbers that are neither NaN nor infinite."""
+def check_finite(tensors: Mapping[str, Tensor], file: str, advice: str) -> None:
+    """UserError, with what to do, for the first tensor with values that are complex, NaN or infinite."""
+    for name, tensor in tensors.items():
+        if not _is_finite(tensor):
+            raise CheckpointError(f"{file}: {name} has NaN, infinite or complex values: {advice}")
+
+
+def _is_finite(tensor: Tensor) -> bool:
     if tensor.is_complex():
         return False
     if tensor.is_floating_point() and tensor.itemsize == 1:  # float8, which PyTorch hardly computes with

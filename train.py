@@ -216,7 +216,7 @@ def check_config_file(file: Path) -> None:
     """UserError with the nearest name where there is no such file."""
     if file.is_file():
         return
-    names = sorted(path.stem for path in file.parent.glob("*.yaml"))
+    names = sorted(path.stem for path in file.parent.glob("*.yaml") if path.is_file())
     raise ConfigError(f"no config file {file}{did_you_mean(file.stem, names)}")
 
 

@@ -64,6 +64,13 @@ class TrainingError(UserError):
     """Training itself came to a number that nothing follows from."""
 
 
+def cannot_write(path: str | os.PathLike, error: OSError) -> OutputError:
+    """The error for a file that the system does not let be written."""
+    return OutputError(
+        f"cannot write {path}: {error.strerror or error}; free some space, mend permissions, or choose another folder"
+    )
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """' (did you mean "x"?)' for the nearest of ``choices``, or '' where none is near. Case does not count."""
     by_lower_case = {str(choice).lower(): choice for choice in choices}

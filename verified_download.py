@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from user_error import DownloadError, OutputError
+from user_error import DownloadError, OutputError, cannot_write
 
 _CHUNK = 1 << 20  # bytes read at a time
 _TIMEOUT = 30  # seconds without a byte before a connection counts as dropped
@@ -63,7 +63,7 @@ def fetch(url: str, file: str, digest: str, size: int | None = None, scheme: str
                     "try again later"
                 )
     except OSError as error:
-        raise OutputError(f"cannot write {error.filename or partial} ({error.strerror or error})") from error
+        raise cannot_write(error.filename or partial, error) from error
 
 
 def checksum(file: str, digest: str) -> str:
@@ -101,7 +101,7 @@ def alone(lock: str) -> Iterator[None]:
             print(f"another run is at it ({lock}): waiting for it to end", flush=True)
             held.acquire(poll_interval=0.5)
     except OSError as error:
-        raise OutputError(f"cannot write {lock} ({error.strerror or error})") from error
+        raise cannot_write(lock, error) from error
     try:
         yield
     finally:

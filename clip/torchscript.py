@@ -25,8 +25,7 @@ import torch
 from torch import Tensor
 
 from regular_file import regular_only
-from tensor_file import LONGEST_PICKLE, check_pickle, check_tensors, is_archive, reason
-from user_error import CheckpointError
+from tensor_file import LONGEST_PICKLE, check_pickle, check_tensors, is_archive, unreadable
 
 MOST_MODULES = 10_000
 DEEPEST = 50  # modules within modules
@@ -81,20 +80,14 @@ class _Object:
 
 
 def is_torchscript(file: str) -> bool:
-    """Whether ``file`` is a TorchScript archive.
-
-    Raises:
-        UserError: it cannot be read, or is a damaged archive.
-    """
+    """Whether ``file`` is a TorchScript archive; not one that cannot be read or is damaged."""
     try:
         if not is_archive(file):
             return False
         with zipfile.ZipFile(file) as archive:
             return any(posixpath.basename(name) == "constants.pkl" for name in archive.namelist())
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
-    except Exception as error:  # zipfile fails in many ways on a damaged archive
-        raise CheckpointError(f"{file} is damaged or no checkpoint ({reason(error)}): get it again") from error
+    except Exception:  # zipfile fails in many ways on a damaged archive
+        return False
 
 
 def read_state_dict(file: str) -> dict[str, Tensor]:
@@ -109,17 +102,13 @@ def read_state_dict(file: str) -> dict[str, Tensor]:
         with zipfile.ZipFile(file) as archive:
             pickled = next(name for name in archive.namelist() if posixpath.basename(name) == "data.pkl")
             root = pickled.removesuffix("data.pkl")
-            module = _unpickle(_content(archive, pickled), file)
+            module = _unpickle(_content(archive, pickled))
             described = _tensors(module, _tensor_attributes(archive))
             read = _reader(archive, root, file)
             tensors = {name: read(tensor) for name, tensor in described.items()}
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
+        check_tensors(tensors, file)
     except Exception as error:  # of zipfile, pickle and what the pickle does with the objects above
-        raise CheckpointError(f"{file} is a damaged TorchScript archive ({reason(error)}): get it again") from error
-    check_tensors(tensors, file)
+        raise unreadable(file, error, "get it again") from error
     return tensors
 
 
@@ -131,7 +120,7 @@ def _content(archive: zipfile.ZipFile, name: str) -> bytes:
     return content
 
 
-def _unpickle(content: bytes, file: str) -> object:
+def _unpickle(content: bytes) -> object:
     """The module tree, of `_Object`, `_Described` and plain values."""
 
     def rebuild(storage, offset, shape, stride, *_) -> _Described:
@@ -162,7 +151,7 @@ def _unpickle(content: bytes, file: str) -> object:
                 raise ValueError("a storage is told by other things than its name and size")
             return _Storage(_DTYPES[kind], key, count)
 
-    check_pickle(io.BytesIO(content), file, names, prefix=_SCRIPTED)
+    check_pickle(io.BytesIO(content), names, prefix=_SCRIPTED)
     return Unpickler(io.BytesIO(content)).load()
 
 

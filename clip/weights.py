@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clip import open_clip_weights, torchscript
 from clip.model import CLIP, build_model
-from tensor_file import is_finite, read_tensor_file
+from tensor_file import check_finite, read_tensor_file
 from user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean
 from verified_download import alone, checksum
 from verified_download import fetch as _fetch
@@ -49,9 +49,7 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
     """
     model = open_clip_weights.find(name) if _is_open_clip(name) else None  # refused before it is fetched
     state_dict = load_state_dict(name, path, cache)
-    for key, tensor in state_dict.items():
-        if not is_finite(tensor):
-            raise CheckpointError(f"{path or name}: {key} has NaN, infinite or complex values: get the file again")
+    check_finite(state_dict, path or name, advice="get the file again")
     try:
         if model is None:
             return build_model(state_dict)
@@ -62,7 +60,7 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
         reason = textwrap.shorten(str(error).partition("\n")[2] or str(error), 160, placeholder=" ...")
     except (ArithmeticError, AssertionError, IndexError, TypeError, ValueError):
         reason = "its tensors have other shapes than a CLIP's"
-    raise CheckpointError(f"{path or name} does not hold a CLIP in OpenAI's layout: {reason}")
+    raise CheckpointError(f"{path or name} does not hold a CLIP in OpenAI's layout ({reason}): take another file")
 
 
 def load_state_dict(name: str = "", path: str = "", cache: str | None = None) -> dict[str, Tensor]:

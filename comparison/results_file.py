@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from dassl.utils import read_json
-from user_error import DataError, ResultsError
+from user_error import ResultsError
 
 DEEPEST = 20
 MOST_VALUES = 1_000_000
@@ -29,10 +29,7 @@ def read_results(file: Path) -> dict:
         UserError: the file cannot be read, is not JSON, or one of the entries that reports are made of is not what a
             run writes.
     """
-    try:
-        results = read_json(str(file))
-    except DataError as error:
-        raise ResultsError(f"{error}: delete it and repeat that run") from error
+    results = read_json(str(file), advice="delete it and repeat that run")
     if wrong := _is_too_large(results) or _wrong_entry(results):
         raise ResultsError(f"{file} is not a complete result: {wrong}; delete it and repeat that run")
     return results

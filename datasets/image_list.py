@@ -208,10 +208,10 @@ def _parsed(text: str, path: str, line: int = 0) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise DataError(f"{path} is nested too deeply to be a list of images") from error
+        raise DataError(f"{path} is nested too deeply to be a list of images: replace it") from error
     except ValueError as error:
         number = line or getattr(error, "lineno", 1)
-        raise DataError(f"{path}, line {number}: not valid JSON ({getattr(error, 'msg', error)})") from error
+        raise DataError(f"{path}, line {number}: not valid JSON ({getattr(error, 'msg', error)}): mend it") from error
 
 
 def _row(path: str, where: str, record: Any) -> Row:

@@ -9,7 +9,7 @@ from regular_file import regular_only
 from user_error import DataError, did_you_mean
 
 from .split_dataset import SplitDataset
-from .splits import PARTS, Split, listing, printable, split_classes
+from .splits import PARTS, Split, listing, split_classes
 
 NAMES_OF_PARTS = {
     "train": ("train", "training"),
@@ -127,16 +127,9 @@ class OwnImages(SplitDataset):
 
 
 def under_root(cfg, key: str) -> str:
-    """Return the path in `cfg.DATASET[key]`, which is absolute, under the home folder ("~/...") or the data root.
-
-    Raises:
-        UserError: the path is not UTF-8.
-    """
-    path = cfg.DATASET[key]
-    if path != printable(path):
-        raise DataError(f"DATASET.{key} {printable(path)}: this name is not UTF-8, as logs and results are: rename it")
+    """Return the path in `cfg.DATASET[key]`, which is absolute, under the home folder ("~/...") or the data root."""
     root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
-    return os.path.normpath(os.path.join(root, os.path.expanduser(path)))
+    return os.path.normpath(os.path.join(root, os.path.expanduser(cfg.DATASET[key])))
 
 
 def read_text(path: str) -> str:

@@ -49,6 +49,7 @@ def build_trainer(name: str, class_names: list[str], dataset: str = "OxfordPets"
     trainer = trainer_class.__new__(trainer_class)
     TrainerBase.__init__(trainer)
     trainer.cfg, trainer.device, trainer.max_epoch = cfg, torch.device("cpu"), cfg.OPTIM.MAX_EPOCH
+    trainer.batches, trainer.skipped_batches = None, {}
     trainer.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=class_names))
     backbone = clip.build_model(seeded_state_dict(kind)).requires_grad_(False)
     with mock.patch("trainers.clip_trainer.load_clip_to_cpu", lambda cfg: backbone):

@@ -297,7 +297,7 @@ def test_a_run_without_a_test_has_results_without_metrics(run_folder):
         (["--resume", "nowhere"], ["nowhere"]),
         (["--head", "\udcff"], ["--head '\\udcff': not UTF-8"]),
         (["RESUME", "\udcff"], ['"RESUME"', "not UTF-8"]),
-        (["DATALOADER.K_TRANSFORMS", "0"], ["DATALOADER.K_TRANSFORMS is 0"]),
+        (["DATALOADER.K_TRANSFORMS", "0"], ["DATALOADER.K_TRANSFORMS must be at least 1, got 0"]),
         (["INPUT.TRANSFORMS", "['random_resized_crop']", "INPUT.RRCROP_SCALE", "(1, 0)"], ["INPUT.RRCROP_SCALE"]),
         (["DATALOADER.TRAIN_X.BATCH_SIZE", "9" * 20], ['"DATALOADER.TRAIN_X.BATCH_SIZE"', "too large"]),
     ],

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clip.model import CLIP
 from dassl.utils import last_checkpoint, load_checkpoint
-from tensor_file import is_finite
+from tensor_file import check_finite
 from user_error import CheckpointError
 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
@@ -76,12 +76,10 @@ def read_checkpoint(path: str) -> Checkpoint:
     tensors = content.get("state_dict", content)
     named = isinstance(tensors, dict) and all(isinstance(name, str) for name in tensors)
     if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise CheckpointError(f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors')
-    for name, tensor in tensors.items():
-        if tensor.is_complex():
-            raise CheckpointError(f"{path}: {name} has complex values, which no method learns: it is another's file")
-        if not is_finite(tensor):
-            raise CheckpointError(f"{path}: {name} has NaN or infinite values: test another epoch, or train again")
+        raise CheckpointError(
+            f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another file'
+        )
+    check_finite(tensors, path, advice="test another epoch, or train again")
     epoch, run = content.get("epoch"), content.get("run")
     return Checkpoint(
         {name.removeprefix("module."): tensor for name, tensor in tensors.items()},

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import clip
-from clip.class_text import ClassText
+from clip.class_text import POSITIONS, ClassText
 from clip.model import CLIP
 from clip.simple_tokenizer import SimpleTokenizer
 from user_error import ConfigError, did_you_mean
@@ -37,6 +37,8 @@ def class_text(
     Raises:
         UserError: a class name is too long for the context, or the position is unknown.
     """
+    if position not in POSITIONS:
+        raise ConfigError(f'{key} is "{position}": choose one of {", ".join(POSITIONS)}')
     names = [name.replace("_", " ") for name in class_names]
     words = words or " ".join(["X"] * n_ctx)
     room = context_length - 3 - len(_tokenizer.encode(words))  # SOS, "." and EOT
@@ -50,10 +52,7 @@ def class_text(
                 f"CLIP's {context_length}: shorten the name in the data set, or lower N_CTX"
             )
     tokens = clip.tokenize([f"{words} {name}." for name in names], context_length)
-    try:
-        return ClassText(tokens, n_ctx, position, lengths, class_specific)
-    except ValueError as error:
-        raise ConfigError(f'{key} is "{position}": {error}') from error
+    return ClassText(tokens, n_ctx, position, lengths, class_specific)
 
 
 def template_text(class_names: list[str], template: str) -> ClassText:
@@ -63,7 +62,7 @@ def template_text(class_names: list[str], template: str) -> ClassText:
         UserError: the template has no place for the name, or a filled template is too long.
     """
     if "{}" not in template:
-        raise ConfigError(f'template "{template}" has no {{}} for the class name')
+        raise ConfigError(f'template "{template}" has no {{}} for the class name: add it')
     return ClassText(clip.tokenize([template.replace("{}", name.replace("_", " ")) for name in class_names]))
 
 

@@ -57,13 +57,16 @@ def read_yaml(path: str | os.PathLike) -> dict:
         with open(path, encoding="utf-8", opener=regular_only) as file:
             values = load_yaml(file.read(LONGEST + 1))
     except FileNotFoundError as error:
-        raise ConfigError(f"config file not found: {path}") from error
+        raise ConfigError(f"config file not found: {path}: correct the path") from error
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a zero byte in the path
-        raise ConfigError(f"cannot read the config file {path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the config file {path} ({reason}): make it a file of UTF-8 text") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
+        raise ConfigError(
+            f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error}): mend it"
+        ) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -99,7 +102,9 @@ def _merge(root, node, values: dict, path: tuple[str, ...], source: str) -> None
             full_key = _down_to_first_value(full_key, value)
             raise ConfigError(f'unknown config key "{full_key}" in {source}{_nearest_key(root, full_key)}')
         if isinstance(value, str) and not is_printable(value):
-            raise ConfigError(f'config key "{full_key}" in {source}: {_shown(value)} is not UTF-8 or has a zero byte')
+            raise ConfigError(
+                f'config key "{full_key}" in {source}: {_shown(value)} is not UTF-8 or has a zero byte, mend it'
+            )
         old = node.get(key)
         if isinstance(value, dict):
             if not isinstance(old, yacs.config.CfgNode):
@@ -143,7 +148,7 @@ def _fitting(value, old, where: str):
     """Return ``value`` in the type of ``old``, the default."""
     new = _decoded(value)
     if isinstance(new, (int, float)) and isinstance(old, (int, float)) and _LARGEST[type(new)] < abs(new) < math.inf:
-        raise ConfigError(f"{where}: {_shown(new)} is too large a number")
+        raise ConfigError(f"{where}: {_shown(new)} is too large a number, choose a smaller one")
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         _check_parts(new, old, where)
         return type(old)(new)

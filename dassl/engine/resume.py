@@ -1,10 +1,12 @@
 """From which of its checkpoints a run goes on."""
 
+import itertools
 import os.path as osp
 import re
 from glob import escape, glob
 
-from dassl.utils import CheckpointError, checkpoint_path, load_checkpoint, newest_checkpoints
+from dassl.utils import CheckpointError, load_checkpoint, newest_checkpoints
+from tensor_file import unreadable
 
 Found = dict[str, tuple[str, dict]]  # of each model the path of its checkpoint and what it holds
 
@@ -40,14 +42,12 @@ def _newest_intact(folder: str) -> tuple[str, dict]:
     paths = newest_checkpoints(folder) or _by_name(folder)
     if not paths:
         raise CheckpointError(f"{folder}/checkpoint names no file that is there: to begin anew, delete {folder}")
-    for path, older in zip(paths, [*paths[1:], ""], strict=True):
+    for path, older in itertools.pairwise(paths):
         try:
-            return path, _load(path)
+            return path, _load(path, advice=f"going on from {older}")
         except CheckpointError as error:
-            if not older:
-                raise CheckpointError(f"{error}; to begin anew, delete {folder}") from error
-            print(f"warning: {error}; going on from {older}")
-    raise AssertionError("the last path returns or raises")
+            print(f"warning: {error}")
+    return paths[-1], _load(paths[-1], advice=f"to begin anew, delete {folder}")
 
 
 def _by_name(folder: str) -> list[str]:
@@ -61,24 +61,22 @@ def _by_name(folder: str) -> list[str]:
 
 def _of_moment(folder: str, wanted: dict) -> tuple[str, dict]:
     """The checkpoint in ``folder`` that was saved together with ``wanted``."""
-    for path in newest_checkpoints(folder)[1:]:
-        checkpoint = _load(path)
+    run = osp.dirname(folder)
+    kept = osp.join(folder, f"model.pth.tar-{wanted['epoch']}")
+    for path in [*newest_checkpoints(folder)[1:], *([kept] if osp.isfile(kept) else [])]:
+        checkpoint = _load(path, advice=f"to begin anew, delete {run}")
         if moment(checkpoint) == moment(wanted):
             return path, checkpoint
-    path = checkpoint_path(folder, wanted["epoch"])
-    checkpoint = _load(path)
-    if moment(checkpoint) != moment(wanted):
-        raise CheckpointError(f"the models in {osp.dirname(folder)} were not saved at the same moment: begin anew")
-    return path, checkpoint
+    raise CheckpointError(f"the models in {run} were not saved at the same moment: to begin anew, delete that folder")
 
 
-def _load(path: str) -> dict:
+def _load(path: str, advice: str) -> dict:
     """A checkpoint that tells its `moment`."""
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, advice)
     try:
         epochs, batches = moment(checkpoint)
     except (AttributeError, KeyError, TypeError):
         epochs = batches = None
     if not (type(epochs) is type(batches) is int and epochs >= 0 and batches >= 0):
-        raise CheckpointError(f"{path} is damaged or no checkpoint of a run: it does not tell its epoch")
+        raise unreadable(path, ValueError("it does not tell its epoch"), advice)
     return checkpoint

@@ -189,9 +189,8 @@ class SimpleTrainer(TrainerBase):
         self._check_selection()
         self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
         if self.cfg.RESUME and self.start_epoch == 0:
-            raise CheckpointError(
-                f"RESUME: there is no checkpoint of {self.get_model_names()} in {self.cfg.RESUME}: correct the folder"
-            )
+            names = " and ".join(self.get_model_names())
+            raise CheckpointError(f"RESUME: there is no checkpoint of {names} in {self.cfg.RESUME}: correct the folder")
         if self.start_epoch > self.max_epoch:
             raise CheckpointError(
                 f"{self.cfg.RESUME or self.output_dir} holds a run of {self.start_epoch} epochs, more than "
@@ -460,7 +459,7 @@ class TrainerX(SimpleTrainer):
             if name.startswith("loss") and not math.isfinite(value):
                 self.detect_anomaly(torch.as_tensor(value))
 
-    def nonfinite_error(self, what: str) -> NonFiniteLossError:
+    def nonfinite_error(self, what: str, can_be_left_out: bool = False) -> NonFiniteLossError:
         paths = [path for own in gather(self._image_paths) for path in own]
         images = f" (images {shorten(paths, SHOWN_PATHS)})" if paths else ""
         if len(paths) > SHOWN_PATHS:
@@ -468,9 +467,11 @@ class TrainerX(SimpleTrainer):
         folders = [osp.join(self.output_dir, name) for name in self.get_model_names()]
         newest = [path for folder in folders for path in newest_checkpoints(folder)]
         good = f"the last good checkpoint is {newest[0]}" if newest else "there is no checkpoint yet"
+        is_a_choice = can_be_left_out and not self.leaves_out_nonfinite_losses
+        or_leave_out = ", or leave such batches out with TRAIN.NONFINITE_LOSS skip" if is_a_choice else ""
         return NonFiniteLossError(
-            f"{what} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}{images}; {good}; lower OPTIM.LR, set the "
-            "trainer's PREC to fp32, or leave such batches out with TRAIN.NONFINITE_LOSS skip"
+            f"{what} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}{images}; {good}; lower OPTIM.LR, or set the "
+            f"trainer's PREC to fp32{or_leave_out}"
         )
 
     def _progress_line(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:

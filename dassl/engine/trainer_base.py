@@ -114,7 +114,8 @@ class TrainerBase:
                 self.load_run_state(checkpoint.get("run", {}))
             except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise CheckpointError(
-                    f"cannot resume from {path}: the state of its run does not fit ({type(error).__name__}: {error})"
+                    f"cannot resume from {path}: the state of its run does not fit ({type(error).__name__}: {error}); "
+                    "to begin anew, choose another OUTPUT_DIR"
                 ) from error
         return done
 
@@ -154,10 +155,10 @@ class TrainerBase:
     def detect_anomaly(self, loss: Tensor) -> None:
         """Raise NonFiniteLossError if the loss is NaN or infinite, in any process."""
         if not torch.isfinite(average(loss.detach())).all():
-            raise self.nonfinite_error("the loss is NaN or infinite")
+            raise self.nonfinite_error("the loss is NaN or infinite", can_be_left_out=True)
 
-    def nonfinite_error(self, what: str) -> NonFiniteLossError:
-        """The error to raise where ``what`` has happened in a step."""
+    def nonfinite_error(self, what: str, can_be_left_out: bool = False) -> NonFiniteLossError:
+        """The error to raise where ``what`` has happened in a step; whether a run may go on without the batch."""
         return NonFiniteLossError(f"{what} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; lower OPTIM.LR")
 
     def model_zero_grad(self, names=None) -> None:

@@ -8,6 +8,7 @@ from user_error import (
     ProcessError,
     TrainingError,
     UserError,
+    cannot_write,
     did_you_mean,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "ProcessError",
     "UnknownNameError",
     "UserError",
+    "cannot_write",
     "did_you_mean",
 ]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .errors import OutputError
+from .errors import OutputError, cannot_write
 
 try:
     import fcntl
@@ -31,7 +31,7 @@ def locked(folder: str) -> Iterator[None]:
     try:
         descriptor = _acquire(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another --output-dir") from error
+        raise cannot_write(path, error) from error
     try:
         for directory, _, names in os.walk(folder):
             for name in filter(_LEFT_BEHIND.fullmatch, names):

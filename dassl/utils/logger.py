@@ -6,7 +6,7 @@ import time
 
 from tqdm import tqdm
 
-from .errors import OutputError
+from .errors import cannot_write
 from .progress import bars_are_shown
 from .tools import mkdir_if_missing
 
@@ -27,7 +27,7 @@ class Logger:
             try:
                 self.file = open(fpath, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
             except OSError as error:
-                raise OutputError(f"cannot write {fpath}: {error.strerror}") from error
+                raise cannot_write(fpath, error) from error
 
     def write(self, msg: str) -> None:
         if self.file is not None:
@@ -35,7 +35,7 @@ class Logger:
                 self.file.write(msg)
             except OSError as error:
                 path, self.file = self.file.name, None  # what is left of the run must not fail at it again
-                raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+                raise cannot_write(path, error) from error
         if not bars_are_shown():
             self.console.write(msg)
             return

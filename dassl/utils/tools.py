@@ -31,7 +31,9 @@ def mkdir_if_missing(dirname: str) -> None:
     try:
         os.makedirs(dirname or ".", exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {dirname}: {error.strerror}") from error
+        raise OutputError(
+            f"cannot make the folder {dirname}: {error.strerror}; mend permissions, or choose another folder"
+        ) from error
 
 
 def check_isfile(fpath: str) -> bool:
@@ -53,16 +55,23 @@ def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
     return sorted(names) if sort else names
 
 
-def read_json(fpath: str):
+def read_json(fpath: str, advice: str = "mend or replace it"):
+    """The content of a JSON file.
+
+    Args:
+        advice: what to do where it is damaged.
+
+    Raises:
+        UserError: the file cannot be read, or is not valid JSON.
+    """
     try:
         with open(fpath, encoding="utf-8", opener=regular_only) as file:
             return json.load(file)
     except OSError as error:
         raise DataError(f"cannot read {fpath}: {error.strerror}; correct the path or its permissions") from error
-    except RecursionError as error:
-        raise DataError(f"{fpath} is not valid JSON (it is nested too deeply): mend or replace it") from error
-    except ValueError as error:
-        raise DataError(f"{fpath} is not valid JSON ({error}): mend or replace it") from error
+    except (RecursionError, ValueError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"{fpath} is not valid JSON ({reason}): {advice}") from error
 
 
 def write_json(obj, fpath: str) -> None:
@@ -98,17 +107,11 @@ def read_image(path: str, suffices: Callable[[int, int], bool] | None = None) ->
             return image.convert("RGB")
     except FileNotFoundError as error:
         raise DataError(f"image not found: {path}: put it there, or take it out of the data set") from error
-    except (UnidentifiedImageError, KeyError) as error:  # KeyError: a format that this Pillow was built without
-        formats = ", ".join(IMAGE_FORMATS)
-        raise DataError(
-            f"cannot read the image {path}: it is damaged or none of {formats}; replace the file or take it out"
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"cannot read the image {path}: {error.strerror or error}; replace the file or take it out"
-        ) from error
     except Exception as error:  # Pillow's decoders fail in many ways
-        raise DataError(f"cannot read the image {path}: {error}; replace the file or take it out") from error
+        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, (UnidentifiedImageError, KeyError)):  # KeyError: a format that Pillow was built without
+            reason = f"it is damaged or none of {', '.join(IMAGE_FORMATS)}"
+        raise DataError(f"cannot read the image {path}: {reason}; replace the file or take it out") from error
 
 
 def set_random_seed(seed: int) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import torch
 import torch.nn as nn
 
-from tensor_file import is_archive, is_finite, read_tensor_file, reason
+from tensor_file import check_finite, is_archive, read_tensor_file, unreadable
 
 from .atomic import atomic_write
 from .distributed import is_main
@@ -110,19 +110,19 @@ def check_intact(fpath: str) -> None:
     """Compare a file that `torch.save` wrote with the checksums in it, which `torch.load` does not look at.
 
     Raises:
-        UserError: they differ.
+        ValueError: they differ; or another error of `zipfile`'s, for an archive that it cannot read.
     """
-    try:
-        if is_archive(fpath):  # not so before PyTorch 1.6, and in .safetensors
-            with zipfile.ZipFile(fpath) as archive:
-                if damaged := archive.testzip():
-                    raise CheckpointError(f"{fpath} is damaged: {damaged} in it differs from its checksum")
-    except (OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(f"{fpath} is damaged or no checkpoint ({reason(error)})") from error
+    if is_archive(fpath):  # not so before PyTorch 1.6, and in .safetensors
+        with zipfile.ZipFile(fpath) as archive:
+            if changed := archive.testzip():
+                raise ValueError(f"{changed[:80]} in it differs from its checksum")
 
 
-def load_checkpoint(fpath: str) -> dict:
+def load_checkpoint(fpath: str, advice: str = "take another, or train again") -> dict:
     """Read a checkpoint to the CPU without running any code from it.
+
+    Args:
+        advice: what to do where the file is damaged, or holds something else.
 
     Raises:
         UserError: the file is missing, damaged, or holds more than tensors and plain values.
@@ -130,22 +130,25 @@ def load_checkpoint(fpath: str) -> dict:
     if not osp.isfile(fpath):
         raise CheckpointError(f"checkpoint not found: {fpath}: correct the path")
     with torch.serialization.safe_globals(_FOREIGN):
-        content = read_tensor_file(fpath, inert=_FOREIGN_NAMES)
-    check_intact(fpath)  # after it is known that nothing in it is packed
-    if isinstance(content, dict):
-        _check_entries(content, fpath)
+        content = read_tensor_file(fpath, inert=_FOREIGN_NAMES, advice=advice)
+    try:
+        check_intact(fpath)  # after it is known that nothing in it is packed
+        if isinstance(content, dict):
+            _check_entries(content)
+    except (OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise unreadable(fpath, error, advice) from error
     return content
 
 
-def _check_entries(checkpoint: dict, fpath: str) -> None:
-    """UserError where an entry that is read of every trainer's checkpoint has another type."""
+def _check_entries(checkpoint: dict) -> None:
+    """ValueError where an entry that is read of every trainer's checkpoint has another type."""
     state_dict, epoch, result = (checkpoint.get(key) for key in ("state_dict", "epoch", "val_result"))
     if "state_dict" in checkpoint and not _maps_names_to_tensors(state_dict):
-        raise CheckpointError(f'{fpath} is no checkpoint: its "state_dict" does not map names to tensors')
+        raise ValueError('its "state_dict" does not map names to tensors')
     if "epoch" in checkpoint and (not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0):
-        raise CheckpointError(f'{fpath} is damaged: its "epoch" is {str(epoch)[:80]}, no number of epochs')
+        raise ValueError(f'its "epoch" is {repr(epoch)[:80]}, no number of epochs')
     if result is not None and not isinstance(result, (int, float)) and getattr(result, "ndim", 1):
-        raise CheckpointError(f'{fpath} is damaged: its "val_result" is {str(result)[:80]}, no number')
+        raise ValueError(f'its "val_result" is {repr(result)[:80]}, no number')
 
 
 def _maps_names_to_tensors(tensors: object) -> bool:
@@ -249,13 +252,13 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
     tensors = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
     if not _maps_names_to_tensors(tensors):
         raise CheckpointError(
-            f'{weight_path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors'
+            f'{weight_path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another '
+            "file"
         )
     given = {key.removeprefix("module."): value for key, value in tensors.items()}
     wanted = model.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
-    if not_finite := [key for key, value in fitting.items() if not is_finite(value)]:
-        raise CheckpointError(f"{weight_path}: {not_finite[0]} has NaN, infinite or complex values: take another epoch")
+    check_finite(fitting, weight_path, advice="take another file")
     if not fitting:
         raise CheckpointError(
             f"{weight_path} has no weight that fits {type(model).__name__} in name and shape: take another"

@@ -78,7 +78,10 @@ def unpack(archive: str, destination: str, label: str, folder: str = "", inner: 
             os.remove(packed)
     except OSError as error:
         where = f" at {printable(os.fspath(error.filename))}" if error.filename else ""
-        raise DataError(f"cannot unpack {label} to {destination}: {error.strerror or error}{where}") from error
+        raise DataError(
+            f"cannot unpack {label} to {destination} ({error.strerror or error}{where}): free some space, or mend "
+            "permissions"
+        ) from error
 
 
 def _unpack(archive: str, destination: str, label: str, folder: str, only: str = "") -> None:

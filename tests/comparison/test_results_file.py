@@ -8,7 +8,7 @@ import pytest
 from comparison.results_file import read_results
 from comparison.runs import model_name, read_runs
 from tests.fake_runs import FakeRuns
-from user_error import ResultsError
+from user_error import DataError, ResultsError
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def folder(tmp_path):
 
 def refusal(folder) -> str:
     file = folder / "results.json"
-    with pytest.raises(ResultsError) as caught:
+    with pytest.raises((DataError, ResultsError)) as caught:
         read_results(file)
-    with pytest.raises(ResultsError):
+    with pytest.raises((DataError, ResultsError)):
         read_runs(folder.parents[3])
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
     return str(caught.value)

@@ -238,10 +238,6 @@ def test_a_name_that_is_not_utf8_is_named(flat, build, user_error, name):
     assert "caf\\xe9" in user_error(build, "ImageFolder", directory="mine")
 
 
-def test_a_folder_whose_name_is_not_utf8_is_named(build, user_error):
-    assert "DATASET.DIR m\\xe9ne" in user_error(build, "ImageFolder", directory=os.fsdecode(b"m\xe9ne"))
-
-
 def test_a_class_without_test_images_gets_a_notice(parts, build, make_images, capsys):
     make_images("mine/train", {"zebra": 5})
     make_images("mine/val", {"zebra": 1})

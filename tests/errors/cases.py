@@ -1,4 +1,4 @@
-"""The cases by the row of docs/errors.md that each of them triggers."""
+"""The cases, one or more, by the row of docs/errors.md that they trigger."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 from tests.errors.person import Person
 
-CASES: dict[str, Callable[[Person], None]] = {}
+CASES: dict[str, list[Callable[[Person], None]]] = {}
 
 
 def case(message: str) -> Callable[[Callable[[Person], None]], Callable[[Person], None]]:
-    """Register a function as the case of a row: what it does last ends in this message."""
+    """Register a function as a case of a row: what it does last ends in this message."""
 
     def register(function: Callable[[Person], None]) -> Callable[[Person], None]:
-        assert message not in CASES, message
-        CASES[message] = function
+        CASES.setdefault(message, []).append(function)
         return function
 
     return register

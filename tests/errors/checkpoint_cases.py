@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
+import zipfile
 
 import torch
 
+import tensor_file
 from clip import weights
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from tests.errors.cases import case, cases
@@ -27,16 +31,33 @@ class Foreign:
     """Anything that is no tensor."""
 
 
+def packed() -> bytes:
+    """What torch.save writes, compressed, as it never does: a few bytes can stand for all of the memory."""
+    plain, smaller = io.BytesIO(), io.BytesIO()
+    torch.save({"weight": torch.zeros(1000)}, plain)
+    with zipfile.ZipFile(plain) as archive, zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as copy:
+        for name in archive.namelist():
+            copy.writestr(name, archive.read(name))
+    return smaller.getvalue()
+
+
 cases(
     own_weights,
     {
-        "<file> is damaged, or holds more than tensors, which is never loaded: save it with torch.save(model.state_dict(), ...)": (
-            pickle.dumps(Foreign(), 2),
-        ),
         "<file> is not a state dict: save one with torch.save(model.state_dict(), ...)": ([1, 2],),
-        "<file> does not hold a CLIP in OpenAI's layout: <reason>": ({"weight": torch.zeros(2)},),
+        "<file> does not hold a CLIP in OpenAI's layout (<reason>): take another file": ({"weight": torch.zeros(2)},),
+        "<file>: <tensor> has NaN, infinite or complex values: <advice>": ({"weight": torch.tensor([torch.nan])},),
     },
 )
+for damaged in (
+    pickle.dumps(Foreign(), 2),
+    b"",
+    b"anything",
+    packed(),
+    {"weight": torch.ones(1).expand(10_000, 10_000)},  # more values than the file has
+    {"weight": torch.eye(2).to_sparse()},
+):
+    cases(own_weights, {"<file> is damaged or no checkpoint (<reason>): <advice>": (damaged,)})
 
 
 @case("no checkpoint at <file>: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
@@ -46,14 +67,25 @@ def no_such_weights(person):
 
 @case("cannot read <file>: <reason>; check the file and its permissions")
 def no_permission_to_read(person):
-    def refuse(file):
+    def refuse(file, flags):
         raise PermissionError(13, "Permission denied", file)
 
-    person.patch.setattr(weights.zipfile, "is_zipfile", refuse)  # root, as whom the tests may run, is refused nothing
+    person.patch.setattr(tensor_file, "regular_only", refuse)  # root, as whom the tests may run, is refused nothing
     own_weights(person, {})
 
 
-@case("<file> is not a checkpoint, or an incomplete one: get it again")
+@case("no checkpoint at <file>: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
+def pipe_in_place_of_the_weights(person):
+    os.mkfifo(person.folder / "own.pt")
+    person.train("MODEL.BACKBONE.PATH own.pt")
+
+
+@case("no checkpoint at <file>: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
+def device_in_place_of_the_weights(person):
+    person.train("MODEL.BACKBONE.PATH /dev/zero")
+
+
+@case("<file> is damaged or no checkpoint (<reason>): <advice>")
 def incomplete_weights(person):
     whole = person.folder / "whole.pt"
     torch.save(seeded_state_dict("vit"), whole)
@@ -129,9 +161,54 @@ def run_of_upstream(person):
 
 
 def spoil(folder, **changes) -> None:
-    """Replace entries of the last checkpoint in a folder."""
-    file = folder / (folder / "checkpoint").read_text().strip()
-    torch.save({**torch.load(file, weights_only=True), **changes}, file)
+    """Replace entries of the checkpoints that a run would go on from."""
+    for name in (folder / "checkpoint").read_text().split():
+        torch.save({**torch.load(folder / name, weights_only=True), **changes}, folder / name)
+
+
+def spoilt_run(person: Person, changes: dict) -> None:
+    """Go on with a run whose checkpoints have other entries."""
+    spoil(person.has_trained(), **changes)
+    person.really_train()
+
+
+for changes in ({"epoch": "1"}, {"run": [1]}, {"run": {"position": 3}}, {"val_result": "high"}, {"state_dict": {1: 2}}):
+    cases(spoilt_run, {"<file> is damaged or no checkpoint (<reason>): <advice>": (changes,)})
+for run in ({"skipped_batches": 5}, {"settings": 5}, {"position": {"batches": 0}}, {"random": [{"torch": 1}]}):
+    cases(
+        spoilt_run,
+        {
+            "cannot resume from <file>: the state of its run does not fit (<kind>: <reason>); to begin anew, choose another OUTPUT_DIR": (
+                {"run": run},
+            )
+        },
+    )
+
+
+@case("<file> is damaged or no checkpoint (<reason>): <advice>")
+def no_intact_checkpoint_to_go_on_from(person):
+    for file in person.has_trained().glob("model.pth.tar-*"):
+        file.write_bytes(file.read_bytes()[:-1000])
+    person.really_train()
+
+
+@case("<file> is damaged or no checkpoint (<reason>): <advice>")
+def flipped_bit(person):
+    folder = person.has_trained("model")
+    file = folder / "model.pth.tar-2"
+    with zipfile.ZipFile(file) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content = bytearray(file.read_bytes())
+    content[largest.header_offset + 200] ^= 1
+    file.write_bytes(content)
+    person.test()
+
+
+@case("<folder>/checkpoint names no file that is there: to begin anew, delete <folder>")
+def list_of_checkpoints_that_are_gone(person):
+    for file in person.has_trained().glob("model.pth.tar-*"):
+        file.unlink()
+    person.really_train()
 
 
 def spoilt(person: Person, change, words: str = "", trainer: str = "CoOp") -> None:
@@ -150,8 +227,10 @@ def with_tensors(**tensors):
 cases(
     spoilt,
     {
-        '<file> is no checkpoint: neither it nor a "state_dict" in it maps names to tensors': (lambda content: [1],),
-        "<file>: <tensor> has NaN or infinite values: test another epoch, or train again": (
+        '<file> is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another file': (
+            lambda content: [1],
+        ),
+        "<file>: <tensor> has NaN, infinite or complex values: <advice>": (
             with_tensors(ctx=torch.full((4, 96), float("nan"))),
         ),
         "<file>: its <tensor> is not that of this run's backbone: set MODEL.BACKBONE to the one it was trained on": (
@@ -208,7 +287,7 @@ def epoch_that_was_not_kept(person):
     person.test(flags="--model-dir model --load-epoch 9")
 
 
-@case("<file> is damaged or no checkpoint (<reason>): take another, or train again")
+@case("<file> is damaged or no checkpoint (<reason>): <advice>")
 def truncated_checkpoint(person):
     file = person.has_trained("model") / "model.pth.tar-2"
     file.write_bytes(file.read_bytes()[:100])
@@ -223,6 +302,12 @@ def start_from_nowhere(person):
 @case("<file> has no weight that fits <model> in name and shape: take another")
 def start_from_another_method(person):
     torch.save({"state_dict": {"other": torch.zeros(1)}}, person.folder / "other.pth")
+    person.train("MODEL.INIT_WEIGHTS other.pth")
+
+
+@case("<file>: <tensor> has NaN, infinite or complex values: <advice>")
+def start_from_what_diverged(person):
+    torch.save({"ctx": torch.full((4, 96), torch.nan)}, person.folder / "other.pth")
     person.train("MODEL.INIT_WEIGHTS other.pth")
 
 
@@ -265,3 +350,21 @@ def no_pointer(person):
 @case('<file> is no checkpoint of a trainer: it has no "state_dict", take another')
 def other_content(person):
     pixels(person, checkpoint="model.pth.tar-2\n", **{"model_pth_tar-2": {"epoch": 2}})
+
+
+@TRAINER_REGISTRY.register()
+class TwoModels(Pixels):
+    """A third party's trainer of two models."""
+
+    def build_model(self):
+        super().build_model()
+        self.other = torch.nn.Linear(1, 1)
+        self.register_model("other", self.other)
+
+
+@case("the models in <folder> were not saved at the same moment: to begin anew, delete that folder")
+def folder_of_one_model_from_another_run(person):
+    for name, epoch in (("classifier", 1), ("other", 2)):
+        person.write(f"output/{name}/checkpoint", f"model.pth.tar-{epoch}\n")
+        torch.save({"state_dict": {}, "epoch": epoch}, person.output / name / f"model.pth.tar-{epoch}")
+    person.really_train(trainer="TwoModels")

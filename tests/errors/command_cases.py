@@ -5,10 +5,10 @@ from __future__ import annotations
 import builtins
 
 import train
-from dassl.utils import logger
 from tests.errors.cases import case, cases
 from tests.errors.person import Person
 from tests.errors.sites import ROOT
+from tests.fake_runs import FakeRuns
 
 
 @case("<reason> (see <command> --help)")
@@ -24,11 +24,17 @@ def no_such_folder(person):
 
 
 @case("<reason>: free some space, then give the same command again")
-def disk_that_fills_while_the_log_is_written(person):
-    person.patch.setattr(
-        logger, "open", lambda file, *args, **kwargs: open("/dev/full", *args, **kwargs), raising=False
-    )
-    person.train()
+def output_redirected_to_a_disk_that_fills(person):
+    really = builtins.print
+
+    def print_to_a_full_disk(*words, file=None, **options):
+        if file is None:
+            raise OSError(28, "No space left on device")
+        really(*words, file=file, **options)
+
+    FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0)
+    person.patch.setattr(builtins, "print", print_to_a_full_disk)
+    person.benchmark("report output")
 
 
 @case('Python package "<package>" is missing: bash scripts/setup_venv.sh installs what is needed into .venv')

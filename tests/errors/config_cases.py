@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 
 import torch
@@ -52,7 +53,6 @@ cases(
             "TRAINER.CLIP_LORA.ENCODER txt",
             "CLIP_LoRA",
         ),
-        '<key> is "<value>": <reason>': ("TRAINER.COOP.CLASS_TOKEN_POSITION centre",),
         "SEED is <number>: choose a number from 0 to <number>": ("SEED 99999999999",),
         'DATASET.SUBSAMPLE_CLASSES is "<value>": set it to all, base or new<did you mean>': (
             "DATASET.SUBSAMPLE_CLASSES bass",
@@ -100,14 +100,20 @@ cases(
         "OPTIM.MAX_EPOCH must be at least 1, got <n>": ("OPTIM.MAX_EPOCH 0",),
         "OPTIM.MAX_EPOCH is <n>: <trainer> has no epochs, set it to 1": ("OPTIM.MAX_EPOCH 2", "LinearProbe"),
         "OPTIM.STEPSIZE of single_step must be a number of epochs, got <value>": (
-            "OPTIM.LR_SCHEDULER single_step OPTIM.STEPSIZE \"('a',)\"",
+            "OPTIM.LR_SCHEDULER single_step OPTIM.STEPSIZE (1.5,)",
         ),
         "OPTIM.STEPSIZE of <scheduler> must be a list of epochs, got <value>": (
-            "OPTIM.LR_SCHEDULER multi_step OPTIM.STEPSIZE \"('a',)\"",
+            "OPTIM.LR_SCHEDULER multi_step OPTIM.STEPSIZE (1.5,)",
         ),
         "OPTIM: <reason>: correct it": ("OPTIM.LR -1.0",),
         'OPTIM.NEW_LAYERS: <model> has no layer "<name>", it has <names>': (
             "OPTIM.STAGED_LR True OPTIM.NEW_LAYERS \"('head',)\"",
+        ),
+        "TRAIN.CHECKPOINT_STEPS is <n>: give a number of batches, or 0 for none": (
+            "TRAIN.CHECKPOINT_STEPS -1",
+            "CoOp",
+            "digits",
+            "",
         ),
         "TRAIN.CHUNK_CLASSES is <n>: give a number of classes, or 0 for all at once": ("TRAIN.CHUNK_CLASSES -1",),
         'unknown MODEL.BACKBONE.NAME "<name>"<did you mean>: choose one of <names>, an open_clip:<model>/<tag>, or set '
@@ -123,7 +129,7 @@ cases(
         "<name> is not a CLIP with OpenAI's architecture: <difference>; choose another": (
             "MODEL.BACKBONE.NAME open_clip:coca_ViT-B-32/laion2b_s13b_b90k",
         ),
-        '<key> is "<precision>": choose one of <names>': ("TRAINER.COOP.PREC fp31",),
+        '<key> is "<value>": choose one of <names>': ("TRAINER.COOP.PREC fp31",),
         "a context of <n> tokens leaves no room in CLIP's <n>: lower N_CTX": (
             "TRAINER.COOP.N_CTX 77 TRAINER.COOP.CTX_INIT ''",
         ),
@@ -189,6 +195,11 @@ cases(
 )
 
 
+cases(Person.train, {'<key> is "<value>": choose one of <names>': ("TRAINER.COOP.CLASS_TOKEN_POSITION centre",)})
+for chosen in ("TRAIN.NONFINITE_LOSS ignore", "TEST.FINAL_MODEL best", "TEST.SPLIT train"):
+    cases(Person.train, {'unknown <kind> "<name>"<did you mean>; known: <names>': (chosen,)})
+
+
 @DATASET_REGISTRY.register()
 class DigitsWithALongName(Digits):
     """A third party's data set: a class name of many words."""
@@ -219,7 +230,14 @@ def misspelt_file(person):
     person.train(flags=f"--config-file {ROOT}/configs/trainers/CoOp/tinny.yaml")
 
 
-@case("config file not found: <file>")
+@case("no config file <file><did you mean>")
+def pipe_in_place_of_a_file(person):
+    os.mkfifo(person.folder / "mine.yaml")
+    person.train(flags="--config-file mine.yaml")
+    assert "did you mean" not in person.errors
+
+
+@case("config file not found: <file>: correct the path")
 def vanished_file(person):
     file = person.write("mine.yaml")
     check = train.check_config_file
@@ -227,16 +245,33 @@ def vanished_file(person):
     person.train(flags=f"--config-file {file}")
 
 
-@case("cannot read the config file <file>: <reason>")
+@case("cannot read the config file <file> (<reason>): make it a file of UTF-8 text")
 def file_in_latin_1(person):
     person.write("mine.yaml", "DATASET: {DIR: 'Vögel'}".encode("latin-1"))
     person.train(flags="--config-file mine.yaml")
 
 
-@case("<file and line>: not valid YAML (<reason>)")
-def broken_yaml(person):
-    person.write("mine.yaml", "OPTIM: {LR: 0.1\n")
+def configured(person: Person, text: str) -> None:
+    """A run with this config file."""
+    person.write("mine.yaml", text)
     person.train(flags="--config-file mine.yaml")
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+for broken in ("OPTIM: {LR: 0.1\n", LAUGHS, "a: &a [*a]\n", "[" * 5000, f"a: {'x' * 300_000}"):
+    cases(configured, {"<file and line>: not valid YAML (<reason>): mend it": (broken,)})
+cases(
+    configured,
+    {
+        "<key and source>: <value> in it is no <kind>, as in <default>": ("INPUT: {PIXEL_MEAN: [a, 0.5, 0.5]}",),
+        'config key "<key>" in <source>: <value> is not UTF-8 or has a zero byte, mend it': (
+            'DATASET: {DIR: "a\\0b"}',
+        ),
+        "<key and source>: <value> is too large a number, choose a smaller one": (f"OPTIM: {{LR: 1{'0' * 400}}}",),
+    },
+)
 
 
 @case("<file>: expected KEY: value lines, got <kind>")
@@ -292,7 +327,7 @@ def short_context(person):
     person.train("MODEL.BACKBONE.PATH short.pt TRAINER.COOP.N_CTX 16 TRAINER.COOP.CTX_INIT ''", flags="--eval-only")
 
 
-@case('template "<template>" has no {} for the class name')
+@case('template "<template>" has no {} for the class name: add it')
 def template_of_a_third_party(person):
     @DATASET_REGISTRY.register(force=True)
     class DigitsWithATemplate(Digits):
@@ -364,3 +399,8 @@ def grid_without_values(person):
     import tune
 
     person.type(tune.main, "CoOp", "--datasets", "digits", "--grid", "OPTIM.LR", "--root", str(person.embedded))
+
+
+@case("--<flag> <value>: not UTF-8, as logs and results are: rename it")
+def flag_in_latin_1(person):
+    person.train(flags="--model-dir caf\udce9")

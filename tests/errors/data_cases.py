@@ -9,6 +9,10 @@ import json
 import os
 import shutil
 import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase
 from dassl.utils import listdir_nohidden
@@ -114,6 +118,9 @@ cases(
         "<file> <lists n images that are missing>: put all images there, or mend or replace that file": (
             split_of([entry("gone")], [], [entry(1)]),
         ),
+        "<file> lists <image>, outside of <folder>: mend or replace that file": (
+            split_of([["../../digits/0.jpg", 0, "banded"]], [], [entry(1)]),
+        ),
         "<data set>: there are no <part> images: add some": (split_of([entry(0)], [], []),),
         '<data set>: label <n> has two class names, "<name>" and "<name>", the second at <image>: mend the split': (
             split_of([entry(0)], [], [entry(1, name="blotchy")]),
@@ -161,12 +168,30 @@ def image_that_vanishes_after_the_start(person):
     person.train(trainer="ZeroshotCLIP", flags="--eval-only")
 
 
-@case("cannot read the image <image>: <reason>; replace the file or take it out")
-def truncated_image(person):
+def spoilt_images(person: Person, spoil: Callable[[Path], object]) -> None:
+    """A test on the digits after ``spoil`` has changed the files of all zeros."""
     digits_of_ones_own(person)
     for image in (person.data / "digits/images/zero").iterdir():
-        image.write_bytes(image.read_bytes()[:60])
+        spoil(image)
     person.train(trainer="ZeroshotCLIP", flags="--eval-only")
+
+
+def put_in_a_pipe(image: Path) -> None:
+    image.unlink()
+    os.mkfifo(image)
+
+
+for spoil in (
+    lambda image: image.write_bytes(image.read_bytes()[:60]),
+    lambda image: image.write_bytes(b""),
+    lambda image: image.write_bytes(b"P6 13000 13000 255\n"),  # of which memory would take much
+    lambda image: Image.new("L", (8000, 1)).save(image),
+):
+    cases(spoilt_images, {"cannot read the image <image>: <reason>; replace the file or take it out": (spoil,)})
+cases(
+    spoilt_images,
+    {"<file> <lists n images that are missing>: put all images there, or mend or replace that file": (put_in_a_pipe,)},
+)
 
 
 @case("<folder> is incomplete, <file> is missing: delete that folder, it will be written again")
@@ -400,7 +425,7 @@ def dead_link_in_place_of_the_images(person):
     brought(person, packed("dtd/images/banded/a.jpg"))
 
 
-@case("cannot unpack <archive> to <folder>: <reason>")
+@case("cannot unpack <archive> to <folder> (<reason>): free some space, or mend permissions")
 def disk_that_fills_while_unpacking(person):
     def full(*args):
         raise OSError(28, "No space left on device")

@@ -95,7 +95,7 @@ def images_beside_the_class_folders(person):
     folders(person, ["train/cat/{2}.jpg", "train/dog/{2}.jpg", "test/{4}.jpg"])
 
 
-@case("DATASET.<key> <path>: this name is not UTF-8, as logs and results are: rename it")
+@case('config key "<key>" in <source>: <value> is not UTF-8 or has a zero byte, mend it')
 def folder_named_in_latin_1(person):
     os.makedirs(os.fsencode(person.data) + b"/caf\xe9")
     person.train("DATASET.DIR caf\udce9", dataset="image_folder")
@@ -151,7 +151,23 @@ def folder_in_place_of_the_class_names(person):
     folders(person, CLASSES)
 
 
+@case("<file> cannot be read (<reason>): check path and permissions")
+def pipe_in_place_of_the_class_names(person):
+    person.images(*(f"mine/{image}" for image in CLASSES))
+    os.mkfifo(person.data / "mine/classnames.txt")
+    folders(person, [])
+
+
 # lists
+
+
+@case(
+    "ImageList: DATASET.LIST <file> is no file: set it to your list, a path under the data root (--root) or an absolute one"
+)
+def pipe_in_place_of_the_list(person):
+    person.data.mkdir()
+    os.mkfifo(person.data / "list.csv")
+    person.train("DATASET.LIST list.csv", dataset="image_list")
 
 
 def listed(person: Person, text: str, suffix: str = "csv", words: str = "") -> None:
@@ -180,9 +196,9 @@ cases(
         "<file>, line <n>: <reason>: the quotes do not match, write a quote inside of quotes as two": (
             HEAD + '0.jpg,"cat"s\n',
         ),
-        "<file>, line <n>: not valid JSON (<reason>)": ("[{", "json"),
+        "<file>, line <n>: not valid JSON (<reason>): mend it": ("[{", "json"),
         '<file>: expected [{"path": ..., "label": ..., "split": ...}, ...] or a split file': ("{}", "json"),
-        "<file> is nested too deeply to be a list of images": ("[" * 200_000, "json"),
+        "<file> is nested too deeply to be a list of images: replace it": ("[" * 200_000, "json"),
         '<file>, <place>: expected {"path": ..., "label": ...}, found <text>': ("[1]", "json"),
         "<file>, <place>: <column> is <value>: write a text or a whole number": (
             '[{"path": "0.jpg", "label": 1.5}]',

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 
 import torch
@@ -13,11 +15,17 @@ import draw_curves
 import parse_test_res
 import verified_download
 from clip import weights
+from dassl.engine import TRAINER_REGISTRY, TrainerX
+from dassl.engine.trainer import SMALLEST_LOSS_SCALE
+from dassl.engine.trainer_base import TrainerBase
+from dassl.utils import logger
 from tests.errors.cases import case, cases
 from tests.errors.data_cases import packed, publish
 from tests.errors.person import Person
+from tests.errors.sites import ROOT
 from tests.fake_runs import FakeRuns
 from tests.file_server import FileServer
+from trainers.clip_trainer import CLIPTrainer
 
 # results
 
@@ -45,6 +53,9 @@ def no_figure(person):
     person.type(parse_test_res.main, "output/runs")
 
 
+RESULTS = {"metrics": {"accuracy": 1.0}, "seconds": {}, "backbone": "tiny", "learned_parameters": 1}
+
+
 def finished(person: Person, content: object) -> None:
     """The plan of a run whose results.json in output/ has this content already."""
     folder = "base2new/train_base/digits/shots_16/CoOp/tiny/seed1"
@@ -55,13 +66,23 @@ def finished(person: Person, content: object) -> None:
 cases(
     finished,
     {
-        "<file> is not a complete result: delete it and start again": ({},),
         "<file> is of other settings (there, now: <settings>): delete it, or give these runs a folder of their own with --variant NAME": (
-            {"metrics": {"accuracy": 1.0}, "config": {"OPTIM": {"LR": 0.5}}},
+            {**RESULTS, "config": {"OPTIM": {"LR": 0.5}}},
         ),
-        "<file> is not valid JSON (<reason>): mend or replace it": ("{",),
     },
 )
+for content in (
+    *({}, [], {**RESULTS, "metrics": "high"}, {**RESULTS, "metrics": {"accuracy": "75"}}, {**RESULTS, "seconds": [1]}),
+    *(
+        {**RESULTS, "learned_parameters": 1.5},
+        {**RESULTS, "config": 3},
+        {**RESULTS, "more": json.loads("[" * 30 + "]" * 30)},
+    ),
+    {**RESULTS, "metrics": {"accuracy": float("nan")}},
+):
+    cases(finished, {"<file> is not a complete result: <reason>; delete it and repeat that run": (content,)})
+for text in ("{", "[" * 200_000, "9" * 5000):
+    cases(finished, {"<file> is not valid JSON (<reason>): <advice>": (text,)})
 
 
 @case("cannot read <file>: <reason>; correct the path or its permissions")
@@ -71,9 +92,11 @@ def folder_in_place_of_the_results(person):
     person.benchmark("report output")
 
 
-@case("<file> is not a complete result (<kind>: <reason>): delete it and repeat that run")
-def results_that_lack_a_key(person):
-    FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0, seconds={})
+@case("cannot read <file>: <reason>; correct the path or its permissions")
+def pipe_in_place_of_the_results(person):
+    file = FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0) / "results.json"
+    file.unlink()
+    os.mkfifo(file)
     person.benchmark("report output")
 
 
@@ -91,22 +114,44 @@ def mixed_results(person):
 # output
 
 
-@case("cannot make the folder <folder>: <reason>")
+@case("cannot make the folder <folder>: <reason>; mend permissions, or choose another folder")
 def output_on_a_disk_that_is_not_there(person):
     person.output.symlink_to("nowhere/at/all")
     person.train("OUTPUT_DIR output/run")
 
 
-@case("cannot write <file>: <reason>")
+NOT_WRITTEN = "cannot write <file>: <reason>; free some space, mend permissions, or choose another folder"
+
+
+@case(NOT_WRITTEN)
 def disk_that_fills_at_a_checkpoint(person):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    person.patch.setattr(torch, "save", full)
+    person.patch.setattr(os, "fsync", full)
     person.really_train()
 
 
-@case("cannot write <file> (<reason>)")
+@case(NOT_WRITTEN)
+def disk_that_fills_while_the_log_is_written(person):
+    person.patch.setattr(
+        logger, "open", lambda file, *args, **kwargs: open("/dev/full", *args, **kwargs), raising=False
+    )
+    person.train()
+
+
+@case("<folder> is in use by <process>: wait until that has ended, or choose another --output-dir")
+def folder_that_another_run_writes_in(person):
+    person.output.mkdir()
+    hold = "import sys; from dassl.utils.folder_lock import locked\nwith locked(sys.argv[1]): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(person.output)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        person.train()
+        other.stdin.close()
+
+
+@case(NOT_WRITTEN)
 def file_in_place_of_the_data_root(person):
     person.data = person.write("data")
     person.prepare("dtd")
@@ -265,9 +310,74 @@ def refused_by_slurm(person):
     )
 
 
+@case("<file> does not map runs to jobs: delete it")
+def list_of_jobs_that_is_none(person):
+    for name in ("sbatch", "srun", "squeue"):
+        person.write(f"bin/{name}", "#!/bin/sh\n").chmod(0o755)
+    person.patch.setenv("PATH", f"{person.folder}/bin:{os.environ['PATH']}")
+    for folder in ("slurm", "output"):
+        person.write(f"{folder}/slurm/submitted.json", "[]")
+    person.sweep("--launcher slurm")
+
+
 # training
 
 
-@case("the loss is NaN or infinite in epoch <n>, batch <n>; lower OPTIM.LR, or set the trainer's PREC to fp32")
+DIVERGED = "<what> in epoch <n>, batch <n><images>; <last checkpoint>; lower OPTIM.LR, or set the trainer's PREC to fp32<other way>"
+
+
+@case(DIVERGED)
 def diverging_run(person):
     person.really_train("OPTIM.LR 1e30 OPTIM.WARMUP_EPOCH -1 DATASET.NUM_SHOTS 16 DATALOADER.TRAIN_X.BATCH_SIZE 4")
+    assert "TRAIN.NONFINITE_LOSS skip" in person.errors
+
+
+@case(DIVERGED)
+def learned_tensors_that_are_lost(person):
+    loss = CLIPTrainer.loss
+
+    def broken(self, images, labels):
+        self.learner.ctx.data.fill_(torch.nan)
+        return loss(self, images, labels)
+
+    person.patch.setattr(CLIPTrainer, "loss", broken)
+    person.really_train("TRAIN.NONFINITE_LOSS skip")
+    assert "learned tensors" in person.errors and "NONFINITE_LOSS" not in person.errors
+
+
+@TRAINER_REGISTRY.register()
+class Overflowing(TrainerX):
+    """A third party's trainer in mixed precision, at the smallest loss scale and with infinite gradients."""
+
+    def build_model(self):
+        self.model = torch.nn.Linear(1, 1)
+        self.optim = torch.optim.SGD(self.model.parameters(), lr=0.1)
+        self.register_model("model", self.model, self.optim)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=SMALLEST_LOSS_SCALE)
+
+    def forward_backward(self, batch):
+        self.scaler.scale(self.model(torch.full((1, 1), torch.inf)).sum()).backward()
+        self.scaler.step(self.optim)
+        self.scaler.update()
+
+
+@case(DIVERGED)
+def overflow_at_every_loss_scale(person):
+    person.really_train(trainer="Overflowing")
+    assert "loss scale" in person.errors
+
+
+@TRAINER_REGISTRY.register()
+class OwnLoop(TrainerBase):
+    """A third party's trainer with a loop of its own."""
+
+    def __init__(self, cfg):
+        super().__init__()
+
+    def train(self):
+        self.detect_anomaly(torch.tensor(torch.nan))
+
+
+@case("<what> in epoch <n>, batch <n>; lower OPTIM.LR")
+def diverging_run_of_a_third_party(person):
+    person.really_train(trainer="OwnLoop")

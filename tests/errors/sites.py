@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,7 @@ class Site:
         return not re.search("[a-z]", self.text)
 
 
+@cache
 def sites() -> list[Site]:
     """All of them, in the order of files and lines."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in _files()}

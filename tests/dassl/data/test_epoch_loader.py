@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import gc
 import itertools
 import multiprocessing
 import os
@@ -23,6 +24,12 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import UserError, load_checkpoint, set_random_seed
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_workers_of_other_tests():
+    """Loaders that an error has ended are gone, and their workers with them, only when cycles are collected."""
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

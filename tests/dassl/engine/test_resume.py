@@ -262,7 +262,7 @@ def test_where_no_checkpoint_is_intact_the_run_says_so_and_leaves_them(build, li
     for name in ("model.pth.tar-1+0", "model.pth.tar-2+0"):
         flip_a_byte(folder / name)
         before[name] = (folder / name).read_bytes()
-    with pytest.raises(CheckpointError, match=r"tar-1\+0 is damaged .*; to begin anew, delete .*learner"):
+    with pytest.raises(CheckpointError, match=r"tar-1\+0 is damaged .*: to begin anew, delete .*learner"):
         build().train()
     assert {name: (folder / name).read_bytes() for name in before} == before
 
