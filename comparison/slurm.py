@@ -40,15 +40,15 @@ class Step:
     def __call__(self) -> int:
         """The exit code of train.py.
 
-        A process that was killed gives no result: it was preempted and will be started again, or it was cancelled. The
-        process is in a session of its own and must not outlive this one.
+        A process that was killed or stopped gives no result: it was preempted and will be started again, or it was
+        cancelled. The process is in a session of its own and must not outlive this one.
         """
         process = start_process(self.job, {"OMP_NUM_THREADS": str(self.cores)})
         try:
             code = process.wait()
         finally:
             stop_process(process)
-        if code < 0:
+        if code < 0 or code > 128:
             sys.exit(1)  # no Exception, of which submitit would make a result
         return code
 

@@ -41,13 +41,13 @@ def latest_common(folders: dict[str, str]) -> tuple[int, Found]:
 def _newest_intact(folder: str) -> tuple[str, dict]:
     paths = newest_checkpoints(folder) or _by_name(folder)
     if not paths:
-        raise CheckpointError(f"{folder}/checkpoint names no file that is there: to begin anew, delete {folder}")
+        raise CheckpointError(f"{folder}/checkpoint names no file that is there: to begin anew, move {folder} away")
     for path, older in itertools.pairwise(paths):
         try:
             return path, _load(path, advice=f"going on from {older}")
         except CheckpointError as error:
             print(f"warning: {error}")
-    return paths[-1], _load(paths[-1], advice=f"to begin anew, delete {folder}")
+    return paths[-1], _load(paths[-1], advice=f"to begin anew, move {folder} away")
 
 
 def _by_name(folder: str) -> list[str]:
@@ -64,10 +64,12 @@ def _of_moment(folder: str, wanted: dict) -> tuple[str, dict]:
     run = osp.dirname(folder)
     kept = osp.join(folder, f"model.pth.tar-{wanted['epoch']}")
     for path in [*newest_checkpoints(folder)[1:], *([kept] if osp.isfile(kept) else [])]:
-        checkpoint = _load(path, advice=f"to begin anew, delete {run}")
+        checkpoint = _load(path, advice=f"to begin anew, move {run} away")
         if moment(checkpoint) == moment(wanted):
             return path, checkpoint
-    raise CheckpointError(f"the models in {run} were not saved at the same moment: to begin anew, delete that folder")
+    raise CheckpointError(
+        f"the models in {run} were not saved at the same moment: to begin anew, choose another OUTPUT_DIR"
+    )
 
 
 def _load(path: str, advice: str) -> dict:

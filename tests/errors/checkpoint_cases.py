@@ -204,7 +204,7 @@ def flipped_bit(person):
     person.test()
 
 
-@case("<folder>/checkpoint names no file that is there: to begin anew, delete <folder>")
+@case("<folder>/checkpoint names no file that is there: to begin anew, move <folder> away")
 def list_of_checkpoints_that_are_gone(person):
     for file in person.has_trained().glob("model.pth.tar-*"):
         file.unlink()
@@ -362,7 +362,7 @@ class TwoModels(Pixels):
         self.register_model("other", self.other)
 
 
-@case("the models in <folder> were not saved at the same moment: to begin anew, delete that folder")
+@case("the models in <folder> were not saved at the same moment: to begin anew, choose another OUTPUT_DIR")
 def folder_of_one_model_from_another_run(person):
     for name, epoch in (("classifier", 1), ("other", 2)):
         person.write(f"output/{name}/checkpoint", f"model.pth.tar-{epoch}\n")

@@ -16,6 +16,14 @@ from dassl.utils.random_states import random_states, set_random_states
 from dassl.utils.stop import StopRequest, handled
 
 
+@pytest.fixture(autouse=True)
+def heeded_signals():
+    """A shell that runs the tests in the background has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def linear():
     return TRAINER_REGISTRY.get("Linear")
@@ -262,7 +270,7 @@ def test_where_no_checkpoint_is_intact_the_run_says_so_and_leaves_them(build, li
     for name in ("model.pth.tar-1+0", "model.pth.tar-2+0"):
         flip_a_byte(folder / name)
         before[name] = (folder / name).read_bytes()
-    with pytest.raises(CheckpointError, match=r"tar-1\+0 is damaged .*: to begin anew, delete .*learner"):
+    with pytest.raises(CheckpointError, match=r"tar-1\+0 is damaged .*: to begin anew, move .*learner away"):
         build().train()
     assert {name: (folder / name).read_bytes() for name in before} == before
 
