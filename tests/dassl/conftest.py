@@ -113,12 +113,17 @@ def cfg(data_root, tmp_path):
 @pytest.fixture
 def build(cfg):
     """Build a trainer as train.py does; keyword arguments with double underscores set config keys."""
+    loaders = []
 
     def build(kind=None, **settings):
         mine = cfg.clone()
         mine.merge_from_list([part for key, value in settings.items() for part in (key.replace("__", "."), value)])
         mine.freeze()
         set_random_seed(mine.SEED)
-        return (kind or TRAINER_REGISTRY.get(mine.TRAINER.NAME))(mine)
+        trainer = (kind or TRAINER_REGISTRY.get(mine.TRAINER.NAME))(mine)
+        loaders.append(trainer.train_loader_x)
+        return trainer
 
-    return build
+    yield build
+    for loader in loaders:  # garbage collection would end their processes in an order in which each takes seconds
+        loader._iterator = None
