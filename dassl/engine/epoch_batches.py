@@ -24,12 +24,13 @@ class EpochBatches:
         resumed: `state` of an earlier process: the batches that it had done are left out.
 
     Attributes:
+        first: number of batches that an earlier process had done.
         done: number of batches that were worked on. The caller counts.
     """
 
     def __init__(self, loader, resumed: dict | None = None):
         self.loader = loader
-        self.done = resumed["batches"] if resumed else 0
+        self.first = self.done = resumed["batches"] if resumed else 0
         self._resumed = resumed
         self._beginning = None
         self._common = None  # of the loader, where the processes have numbers of their own between batches

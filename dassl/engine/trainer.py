@@ -365,7 +365,7 @@ class TrainerX(SimpleTrainer):
                     self.save_within_epoch()  # the test that follows may take longer than the epoch
             stop_if_asked()
         except StopRequest:
-            if self.batches.done:
+            if self.batches.done > self.batches.first:  # else the last checkpoint has it all
                 self.save_within_epoch()
             raise
 

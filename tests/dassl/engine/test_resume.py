@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dassl.data import data_manager
-from dassl.engine import TRAINER_REGISTRY
+from dassl.engine import TRAINER_REGISTRY, epoch_batches
 from dassl.utils import CheckpointError, ConfigError, NonFiniteLossError, load_checkpoint
 from dassl.utils.random_states import random_states, set_random_states
 from dassl.utils.stop import StopRequest, handled
@@ -178,6 +178,29 @@ def test_a_signal_while_batches_are_awaited_is_obeyed_at_once(build, linear, tmp
     with handled(), pytest.raises(StopRequest):
         trainer.train()
     assert files(trainer) == ["checkpoint", "model.pth.tar-1+0"]
+
+
+def test_a_signal_before_a_resumed_run_takes_a_step_leaves_its_checkpoint_as_it_was(
+    build, linear, tmp_path, monkeypatch
+):
+    settings = {"DATALOADER__NUM_WORKERS": "1", "TRAIN__CHECKPOINT_STEPS": "2"}
+    whole = build(OUTPUT_DIR=str(tmp_path / "whole"), **settings)
+    whole.train()
+    with pytest.raises(Killed):
+        build(disturbed(linear, 1, 3, kill), OUTPUT_DIR=str(tmp_path / "stopped"), **settings).train()
+    begin = epoch_batches._begin
+
+    def begin_and_stop(loader, done):
+        torch.rand(3)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begin(loader, done)
+
+    with monkeypatch.context() as patched, handled(), pytest.raises(StopRequest):
+        patched.setattr(epoch_batches, "_begin", begin_and_stop)
+        build(OUTPUT_DIR=str(tmp_path / "stopped"), **settings).train()
+    resumed = build(OUTPUT_DIR=str(tmp_path / "stopped"), **settings)
+    resumed.train()
+    assert_same_end(whole, resumed)
 
 
 def test_a_second_signal_does_not_wait(build, linear, tmp_path):
