@@ -62,7 +62,9 @@ def build_data_loader(
         dataset_wrapper: used instead of DatasetWrapper.
     """
     if not data_source:
-        raise DataError(f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images: add some")
+        raise DataError(
+            f"dataset {cfg.DATASET.NAME}: a {'training' if is_train else 'test'} split has no images: add some"
+        )
     if batch_size < 1:
         raise ConfigError(f"DATALOADER: BATCH_SIZE must be at least 1, got {batch_size}")
     for key, least in (("NUM_WORKERS", 0), ("CACHE_MB", 0), ("K_TRANSFORMS", 1)):
@@ -196,7 +198,10 @@ class DatasetWrapper(Dataset):
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         if self.k_tfm > 1 and transform is None:
-            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply: set it to 1, or INPUT.NO_TRANSFORM False")
+            raise ConfigError(
+                f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply: set it to 1, or "
+                "INPUT.NO_TRANSFORM False"
+            )
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.to_tensor = build_img0_transform(cfg) if self.return_img0 else None
         self._exact = loader_setting(cfg, "EXACT_DECODING")

@@ -43,7 +43,9 @@ class _DomainSampler(_DrawnSampler):
         self.domains = list(self._by_domain)
         self.n_domain = n_domain if n_domain and n_domain > 0 else len(self.domains)
         if batch_size % self.n_domain:
-            raise ConfigError(f"DATALOADER: BATCH_SIZE {batch_size} is no multiple of the {self.n_domain} domains in it")
+            raise ConfigError(
+                f"DATALOADER: BATCH_SIZE {batch_size} is no multiple of the {self.n_domain} domains in it"
+            )
         self.n_img_per_domain = batch_size // self.n_domain
         super().__init__()
 

@@ -113,13 +113,16 @@ class DatasetBase:
     def _check_labels(self) -> None:
         for label in range(self.num_classes):
             if label not in self.lab2cname:
-                raise DataError(f"{type(self).__name__}: class {label} of {self.num_classes} has no training image: add one")
+                raise DataError(
+                    f"{type(self).__name__}: class {label} of {self.num_classes} has no training image: add one"
+                )
         for split, items in (("val", self.val), ("test", self.test)):
             for item in items or ():
                 if item.label not in self.lab2cname:
                     raise DataError(
                         f"{type(self).__name__}: {item.impath} in the {split} split has class {item.label} "
-                        f'("{item.classname}"), but the training images have {self.num_classes} classes: correct the split'
+                        f'("{item.classname}"), but the training images have {self.num_classes} classes: correct the '
+                        "split"
                     )
 
     @staticmethod
