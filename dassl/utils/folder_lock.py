@@ -33,7 +33,10 @@ def locked(folder: str) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        for directory, _, names in os.walk(folder):
+        for directory, folders, names in os.walk(folder):
+            if LOCK in names and directory != folder:  # of another run, which may be writing there
+                folders.clear()
+                continue
             for name in filter(_LEFT_BEHIND.fullmatch, names):
                 with suppress(OSError):
                     os.remove(os.path.join(directory, name))

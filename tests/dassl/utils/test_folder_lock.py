@@ -69,6 +69,20 @@ def test_what_killed_processes_had_begun_to_write_is_removed_and_nothing_else(tm
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.tmp-b", "learner", "notes.tmp", "results.json"]
 
 
+def test_what_another_run_is_writing_in_a_folder_below_stays(tmp_path, root):
+    (tmp_path / "other/learner").mkdir(parents=True)
+    for name in ("other/results.json.tmp-7", "other/learner/model.pth.tar-2.tmp-7", "results.json.tmp-8"):
+        (tmp_path / name).write_text("")
+    holder = hold(tmp_path / "other", root)
+    (tmp_path / "other/results.json.tmp-7").write_text("")
+    (tmp_path / "other/learner/model.pth.tar-2.tmp-7").write_text("")
+    with locked(str(tmp_path)):
+        pass
+    holder.communicate("")
+    left = sorted(path.name for path in tmp_path.rglob("*.tmp-*"))
+    assert left == ["model.pth.tar-2.tmp-7", "results.json.tmp-7"]
+
+
 def test_a_folder_that_cannot_be_written_in_is_one_line(tmp_path):
     (tmp_path / LOCK).mkdir()
     with pytest.raises(OutputError, match=r"cannot write .*/\.lock: Is a directory; .* choose another folder"):
