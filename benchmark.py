@@ -148,7 +148,7 @@ def run_protocol(args: argparse.Namespace) -> int:
         execute(tasks, launcher, progress)
     except KeyboardInterrupt as stop:
         progress.say("interrupted; the same command goes on with what is left")
-        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+        return code_after(stop)
     finally:
         progress.close()
 
@@ -160,6 +160,11 @@ def run_protocol(args: argparse.Namespace) -> int:
 def interrupt(number: int, frame) -> None:
     """Handler of a signal that is to end all as Ctrl-C does."""
     raise KeyboardInterrupt(number)
+
+
+def code_after(stop: KeyboardInterrupt) -> int:
+    """The exit code after Ctrl-C, or after a signal that `interrupt` has handled."""
+    return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
 
 def make_launcher(args: argparse.Namespace):
@@ -275,9 +280,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         return exit_code(lambda: args.run(args))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("interrupted; the same command goes on with what is left", file=sys.stderr)
-        return 130
+        return code_after(stop)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dassl.data import build_data_loader
 from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils import load_pretrained_weights
+from dassl.utils import load_pretrained_weights, progress_bar
 from trainers.checkpoints import check_fits, find_checkpoint, learned_tensors, read_checkpoint
 from trainers.epoch_average import EpochAverage
 from trainers.options import Range
@@ -160,6 +160,16 @@ class CLIPTrainer(TrainerX):
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return tuple(batch[key].to(self.device, non_blocking=True) for key in ("img", "label"))
+
+    @torch.no_grad()
+    def encode(self, loader, description: str) -> tuple[Tensor, Tensor]:
+        """Features (N, e), float32, not normalised, and labels (N,) of a loader's images, in its order."""
+        features, labels = [], []
+        for batch in progress_bar(loader, desc=description, unit="batch"):
+            with self.computing():
+                features.append(self.clip_model.encode_image(batch["img"].to(self.device)).float())
+            labels.append(batch["label"].to(self.device))
+        return torch.cat(features), torch.cat(labels)
 
     def all_train_images(self, augmented: bool):
         """A loader of every training image once, in a fixed order."""

@@ -10,10 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 
-from dassl.utils import progress_bar
 from trainers.feature_adapter import FeatureTrainer
 from user_error import CheckpointError, ConfigError
 
@@ -53,16 +51,6 @@ class ClosedSetTrainer(FeatureTrainer):
         start = time.time()
         yield
         self.train_seconds += time.time() - start
-
-    @torch.no_grad()
-    def encode(self, loader, description: str) -> tuple[Tensor, Tensor]:
-        """Features (N, e), float32, not normalised, and labels (N,) of a loader's images, in its order."""
-        features, labels = [], []
-        for batch in progress_bar(loader, desc=description, unit="batch"):
-            with self.computing():
-                features.append(self.clip_model.encode_image(batch["img"].to(self.device)).float())
-            labels.append(batch["label"].to(self.device))
-        return torch.cat(features), torch.cat(labels)
 
     def val_features(self, instead: str) -> tuple[Tensor, Tensor] | None:
         """`encode` of the val images. None, with ``instead`` in a printed line, where there are none or test images."""

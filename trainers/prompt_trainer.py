@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from clip.model import CLIP
 from clip.prompts import Prompts
-from dassl.utils import progress_bar
 from trainers.clip_trainer import CLIPTrainer
 from user_error import ConfigError
 
@@ -137,17 +136,11 @@ class PromptTrainer(CLIPTrainer):
             return
         if len(self.dm.dataset.train_x) * 4 * self.clip_model.text_projection.shape[1] <= MOST_CACHED_BYTES:
             print("No augmentation: the training images are encoded once")
-            if self.start_epoch < self.max_epoch:
-                self._image_features = self._encode_training_images()
-
-    @torch.no_grad()
-    def _encode_training_images(self) -> Tensor:
-        """Features (N, e) of the training images, whose last bits do not depend on how the epochs mix them."""
-        features = []
-        for batch in progress_bar(self.all_train_images(augmented=True), desc="train features", unit="batch"):
-            with self.computing():
-                features.append(self.model.encode_image(batch["img"].to(self.device)))
-        return torch.cat(features)
+            if (
+                self.start_epoch < self.max_epoch
+            ):  # in one order, so that no last bit depends on how the epochs mix them
+                features, _ = self.encode(self.all_train_images(augmented=True), "train features")
+                self._image_features = F.normalize(features, dim=-1)
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W), or their features (B, e) where these are kept, and labels (B,)."""

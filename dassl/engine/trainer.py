@@ -212,9 +212,13 @@ class SimpleTrainer(TrainerBase):
             if own and newest_checkpoints(osp.dirname(path))[:1] != [path]:
                 name_checkpoints(osp.dirname(path), [osp.basename(path)])
 
+    @property
+    def _chooses_on_val(self) -> bool:
+        """Whether the model that is tested in the end is the best of all epochs on the val split."""
+        return self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST
+
     def _check_selection(self) -> None:
-        test = self.cfg.TEST
-        if test.FINAL_MODEL == "best_val" and not test.NO_TEST and self.val_loader is None:
+        if self._chooses_on_val and self.val_loader is None:
             raise ConfigError(
                 f"TEST.FINAL_MODEL best_val: {self.cfg.DATASET.NAME} has no val split to choose by; use last_step"
             )
@@ -233,7 +237,7 @@ class SimpleTrainer(TrainerBase):
     def after_epoch(self) -> None:
         """Keep the best model on the val split, if it is wanted, and a checkpoint to resume from."""
         self.batches = None
-        if self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
+        if self._chooses_on_val:
             result = self.test(split="val")
             if result > self.best_result:
                 self.best_result = result
@@ -260,8 +264,9 @@ class SimpleTrainer(TrainerBase):
         """Remove checkpoints that only serve to go on from, but for the last two. Of several processes one does."""
         for name in self.get_model_names() if is_main() else ():
             folder = osp.join(self.output_dir, name)
-            for path in set(glob.glob(osp.join(glob.escape(folder), "model.pth.tar-*+*"))):
-                if not (but_newest and path in newest_checkpoints(folder)):
+            newest = newest_checkpoints(folder) if but_newest else []
+            for path in glob.glob(osp.join(glob.escape(folder), "model.pth.tar-*+*")):
+                if path not in newest:
                     with contextlib.suppress(FileNotFoundError):
                         os.remove(path)
 
@@ -361,7 +366,7 @@ class TrainerX(SimpleTrainer):
                         f"float16 overflowed in {overflows} of {self.num_batches} steps, which were left out; the loss "
                         f"scale is now {self.scaler.get_scale():g}"
                     )
-                if self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
+                if self._chooses_on_val:
                     self.save_within_epoch()  # the test that follows may take longer than the epoch
             stop_if_asked()
         except StopRequest:
