@@ -1,4 +1,4 @@
-"""The errors that are the user's to mend, shared by all packages of this repository; docs/errors.md lists them."""
+"""The errors that are the user's to mend, shared by all packages of this repository."""
 
 from __future__ import annotations
 

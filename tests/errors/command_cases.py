@@ -6,8 +6,7 @@ import builtins
 
 import train
 from tests.errors.cases import case, cases
-from tests.errors.person import Person
-from tests.errors.sites import ROOT
+from tests.errors.person import ROOT, Person
 from tests.fake_runs import FakeRuns
 
 

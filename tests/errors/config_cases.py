@@ -13,8 +13,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from datasets.digits import Digits
 from tests.errors.cases import case, cases
-from tests.errors.person import Person
-from tests.errors.sites import ROOT
+from tests.errors.person import ROOT, Person
 from tests.fake_runs import FakeRuns
 from tests.seeded_weights import seeded_state_dict
 

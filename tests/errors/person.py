@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from comparison import methods, plan, slurm, workers
-from tests.errors.sites import ROOT
-from user_error import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Person:
@@ -32,7 +32,6 @@ class Person:
         code, errors: exit code and standard error of the last command.
         changed: whether that command, which failed, changed what is in ``output``.
         expected_code: of that command.
-        made: where the errors for the user were made in that command, as in `Site.where`; None for one in a shell.
     """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, embedded: Path, trained: Path):
@@ -40,7 +39,6 @@ class Person:
         self.data, self.output = folder / "data", folder / "output"
         self.code, self.errors, self.changed = 0, "", False
         self.expected_code = 2
-        self.made: list[str] | None = None
         patch.chdir(folder)
         for module in (methods, plan, slurm, workers):
             patch.setattr(module, "ROOT", ROOT)  # is relative to where the person was when it was imported
@@ -118,8 +116,6 @@ class Person:
     def type(self, main: Callable[[list[str]], int], *words: str) -> None:
         """Call a command's own function with its arguments, and keep what came of it."""
         before, errors = _content(self.output), io.StringIO()
-        self.made = []
-        self.patch.setattr(UserError, "__init__", _noting_where(UserError.__init__, self.made))
         with redirect_stderr(errors), redirect_stdout(io.StringIO()):
             try:
                 self.code = main(list(words))
@@ -129,7 +125,7 @@ class Person:
 
     def shell(self, *words: str, **environment: str) -> None:
         """A command in a shell of its own, in which ``environment`` is set, too."""
-        before, self.made = _content(self.output), None
+        before = _content(self.output)
         done = subprocess.run(
             words,
             cwd=self.folder,
@@ -138,19 +134,6 @@ class Person:
             text=True,
         )
         self.code, self.errors, self.changed = done.returncode, done.stderr, _content(self.output) != before
-
-
-def _noting_where(init: Callable, made: list[str]) -> Callable:
-    """The ``__init__`` of an error, which adds to ``made`` where it is called."""
-
-    def noting_init(self, *args):
-        caller = sys._getframe(1)
-        file = Path(caller.f_code.co_filename)
-        if file.is_relative_to(ROOT):
-            made.append(f"{file.relative_to(ROOT).as_posix()}:{caller.f_lineno}")
-        init(self, *args)
-
-    return noting_init
 
 
 def _content(folder: Path) -> dict[str, bytes]:

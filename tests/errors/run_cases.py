@@ -21,8 +21,7 @@ from dassl.engine.trainer_base import TrainerBase
 from dassl.utils import logger
 from tests.errors.cases import case, cases
 from tests.errors.data_cases import packed, publish
-from tests.errors.person import Person
-from tests.errors.sites import ROOT
+from tests.errors.person import ROOT, Person
 from tests.fake_runs import FakeRuns
 from tests.file_server import FileServer
 from trainers.clip_trainer import CLIPTrainer
