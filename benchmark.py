@@ -70,8 +70,12 @@ def add_plan_options(command: argparse.ArgumentParser, protocol: str) -> None:
         command.add_argument("--shots", nargs=1, type=positive, default=[16], help="images per class (16)")
     command.add_argument("--seeds", nargs="+", type=seed, default=[1, 2, 3], metavar="SEED", help="(1 2 3)")
     command.add_argument("--output", default="output", help="folder of the results (output/)")
-    command.add_argument("--data", default="", help="folder of the data sets ($DATA, else data/)")
-    command.add_argument("--variant", default="", help="folder that keeps other settings apart")
+    command.add_argument(
+        "--data", default=os.environ.get("DATA") or "data", help="folder of the datasets ($DATA, else data/)"
+    )
+    command.add_argument(
+        "--variant", default=os.environ.get("VARIANT", ""), help="a name, and a folder, for other settings ($VARIANT)"
+    )
     command.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
 
 
@@ -125,11 +129,11 @@ def run_protocol(args: argparse.Namespace) -> int:
         raise ConfigError(f"--set needs pairs of KEY and VALUE, not {len(args.set)} words")
     plan = Plan(
         *(args.command, args.trainers, datasets, args.shots, args.seeds, source),
-        *(args.variant, args.set, args.data, os.path.normpath(args.output)),
+        *(os.environ.get("CFG", ""), args.variant, args.set, args.data, os.path.normpath(args.output)),
     )
     tasks = tasks_of(jobs_of(plan))
     if args.against:
-        Baseline(args.against).check([task.job for task in tasks])
+        Baseline(args.against).check([task.job.spec for task in tasks])
     launcher = make_launcher(args)
     if args.dry_run:
         dry_run(tasks, launcher)
@@ -214,7 +218,7 @@ def dry_run(tasks: list, launcher) -> None:
 
 def report_of_plan(args: argparse.Namespace, tasks: list) -> int:
     """Show the finished runs of the plan; returns 2 where they cannot be shown as asked for."""
-    from comparison.runs import check_unmixed, read_run
+    from comparison.runs import check_unmixed, read_run, without_copies
 
     runs = [read_run(task.job.folder, task.job.output) for task in tasks if task.state in ("done", "finished before")]
     runs = [run for run in runs if run is not None]
@@ -222,7 +226,7 @@ def report_of_plan(args: argparse.Namespace, tasks: list) -> int:
         print()
         try:
             check_unmixed(runs)
-            show(runs, args)
+            show(without_copies(runs), args)
         except UserError as error:
             return print_error(error)
     return 0

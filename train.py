@@ -23,6 +23,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import user_error
+from comparison.run_spec import RunSpec
 from user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
 
 # PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
@@ -72,6 +73,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--deterministic", action="store_true", help="only algorithms that repeat to the bit, on a GPU as well; slower"
     )
     parser.add_argument("--no-train", action="store_true", help="only build the trainer")
+    parser.add_argument(
+        "--variant",
+        default="",
+        help="a name, in the results, for settings that the name of --config-file does not tell",
+    )
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys and their values"
     )
@@ -333,19 +339,22 @@ def backbone_of(cfg) -> str:
     return f"{name} {file}" if name.startswith(PREFIX) else file
 
 
-def describe_run(trainer, cfg) -> dict:
+def describe_run(trainer, cfg, spec: RunSpec) -> dict:
     """What results.json says about a run apart from its results. Asks nothing of a trainer beyond Dassl's API."""
     import numpy
     import torch
     import torchvision
 
+    from comparison.code_version import code_version
     from dassl.utils.distributed import world_size
 
     data_manager = getattr(trainer, "dm", None)
     dataset = getattr(data_manager, "dataset", None)
     models = [model for model in trainer._models.values() if model is not None]
     return {
+        "run": spec.to_dict(),
         "version": __version__,
+        "code": code_version(),
         "trainer": cfg.TRAINER.NAME,
         "dataset": cfg.DATASET.NAME,
         "backbone": backbone_of(cfg),
@@ -488,6 +497,7 @@ def main(args: argparse.Namespace) -> None:
                 print(f"{world_size()} processes share every batch and the test images")
             trainer = build_trainer(cfg)
             epoch = load_trained(trainer, args.model_dir, args.load_epoch) if args.eval_only else None
+        spec = RunSpec.of_run(args, cfg, trains=bool(trainer.get_model_names()))
         tests = timed_tests(trainer)
         train_seconds = None
         if args.eval_only:
@@ -507,7 +517,7 @@ def main(args: argparse.Namespace) -> None:
         metrics = getattr(trainer, "test_results", None) or ({"accuracy": accuracy} if tests else {})
         write_json(
             {
-                **describe_run(trainer, cfg),
+                **describe_run(trainer, cfg, spec),
                 "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
                 "sampling_error": sampling_error(metrics),

@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from comparison.runs import Run, by_method, group, in_words
+from comparison.run_spec import in_words
+from comparison.runs import Run, by_method, group
 from comparison.statistics import Measure, harmonic_mean, mean_of
-from comparison.tables import Value, method_cells
+from comparison.tables import Value, at_every_number_of_shots, members_of_tables, method_cells
 from dassl.utils import atomic_write
 
 COLUMN, TEXT_WIDTH = 3.5, 7.0  # inches: one and both columns of a paper
@@ -109,7 +110,7 @@ class Methods:
 
 def is_zero_shot(run: Run) -> bool:
     """Whether its accuracy does not depend on training images."""
-    return run.shots == 0 or run.trainer.startswith("Zeroshot")
+    return not run.trained
 
 
 def all_figures(runs: Sequence[Run]) -> dict[str, dict[str, Figure]]:
@@ -133,7 +134,7 @@ def few_shot_curves(runs: Sequence[Run]) -> dict[str, Figure]:
     every seed on every dataset. With several backbones, each has figures of its own, named after both.
     """
     methods = Methods.of(runs)
-    members = [run for run in runs if run.protocol == "few-shot"]
+    members = [run for run in runs if run.protocol in ("few_shot", "zero_shot") and run.shots >= 0]
     backbones = sorted({run.backbone for run in members if not is_zero_shot(run)})
     figures = {}
     for backbone in backbones:
@@ -206,7 +207,7 @@ def base_new_scatter(runs: Sequence[Run]) -> dict[str, Figure]:
     """
     methods = Methods.of(runs)
     figures = {}
-    members = [run for run in runs if run.table == "base-to-new"]
+    members = members_of_tables(runs).get("base-to-new", [])
     for (backbone, shots), own in group(members, "backbone", "shots").items():
         cells = _cells(own, methods)
         points = {method: found for method, found in cells.items() if found["H"] is not None}
@@ -272,15 +273,12 @@ def accuracy_against_cost(runs: Sequence[Run]) -> dict[str, Figure]:
     methods = Methods.of(runs)
     figures = {}
     for table, score in (("base-to-new", "H"), ("few-shot", "accuracy")):
-        members = [run for run in runs if run.table == table]
+        members = at_every_number_of_shots(members_of_tables(runs).get(table, []))
         for (backbone, shots), own in group(members, "backbone", "shots").items():
             if all(map(is_zero_shot, own)):
                 continue
-            with_zero_shot = own + [run for run in members if run.backbone == backbone and run.shots == 0 != shots]
-            datasets = {run.dataset for run in own}
-            known = [run for run in with_zero_shot if run.dataset in datasets]
-            cells = {method: found for method, found in _cells(known, methods).items() if found[score] is not None}
-            costs = {method: _costs(found) for method, found in methods.split(known).items()}
+            cells = {method: found for method, found in _cells(own, methods).items() if found[score] is not None}
+            costs = {method: _costs(found) for method, found in methods.split(own).items()}
             place = _place(own, backbone, shots)
             figure = _cost_panels(cells, costs, score, methods, place, f"{table}, {place}: cost")
             if figure:
@@ -292,7 +290,7 @@ def _costs(runs: Sequence[Run]) -> tuple[float | None, float | None]:
     """Train seconds and learned parameters, means over the runs that trained; 0 for zero-shot ones."""
     if is_zero_shot(runs[0]):
         return 0.0, 0.0
-    trained = [run for run in runs if run.protocol != "new"]
+    trained = [run for run in runs if run.classes != "new"]
     return mean_of(run.train_seconds for run in trained), mean_of(run.learned_parameters for run in trained)
 
 

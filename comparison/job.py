@@ -2,87 +2,110 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from comparison.results_file import read_results
-from comparison.runs import LOG, RESULTS, in_words, model_name, placed, result_settings
-from comparison.settings import Settings, describe, differing, digest, settings_of
+from comparison.methods import ROOT
+from comparison.run_spec import RESULTS, RunSpec
 from user_error import ResultsError, UserError
 
-PHASES = {  # protocol of a run's folder -> what it does, in words
-    "base": "base classes",
-    "new": "new classes",
-    "few-shot": "all classes",
-    "cross-dataset": "other data set",
-    "domain generalization": "shifted data set",
-}
+if TYPE_CHECKING:
+    from comparison.settings import Settings
+    from dassl.config import CfgNode
 
+# What needs PyTorch is imported where it is used, so that the scripts start at once.
 
+LOG = "log.txt"
 PROMPT = "\n$ "  # before the command line, with which each attempt begins in the log
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run, told by the arguments of train.py.
+    """One run.
 
     Attributes:
+        spec: what it is.
+        arguments: of train.py.
         folder: where it writes.
         model: the folder of the run whose model it tests, or None.
         output: the folder of all results.
     """
 
+    spec: RunSpec
     arguments: tuple[str, ...]
     folder: Path
     model: Path | None
-    place: tuple  # protocol, dataset, trainer, config, shots and seed of the folder
     output: Path
 
     @classmethod
-    def of(cls, arguments: Sequence[str], output: Path) -> Job:
-        """A job of train.py's arguments, as scripts/run.sh gives them, that writes below the folder ``output``."""
-        folder = Path(arguments[arguments.index("--output-dir") + 1])
-        model = Path(arguments[arguments.index("--model-dir") + 1]) if "--model-dir" in arguments else None
-        place = placed(folder.relative_to(output).as_posix())
-        return cls(tuple(arguments), folder, model, tuple(place.values()), output)
+    def of(
+        cls, spec: RunSpec, dataset_file: str, data: str, output: Path, pairs: Sequence[str] = (), trains: bool = True
+    ) -> Job:
+        """The run that ``spec`` tells.
+
+        Args:
+            dataset_file: name of the dataset's file in configs/datasets/.
+            data: folder of the datasets; output: folder of all results.
+            pairs: KEY VALUE pairs for train.py.
+            trains: whether the method has anything to train or to load.
+        """
+        folder = output / spec.folder
+        model = output / spec.model.folder if spec.model else None
+        configs = ROOT / "configs"
+        arguments = ["--root", data]
+        arguments += ["--seed", str(spec.seed)] if spec.seed is not None else []
+        arguments += ["--trainer", spec.trainer]
+        arguments += ["--dataset-config-file", str(configs / "datasets" / f"{dataset_file}.yaml")]
+        arguments += ["--config-file", str(configs / "trainers" / spec.trainer / f"{spec.config}.yaml")]
+        arguments += ["--output-dir", str(folder)]
+        arguments += ["--variant", spec.variant] if spec.variant else []
+        arguments += ["--eval-only"] if model or not trains else []
+        arguments += ["--model-dir", str(model)] if model else []
+        if spec.shots and spec.protocol in ("few_shot", "base2new"):
+            arguments += ["DATASET.NUM_SHOTS", str(spec.shots)]
+        arguments += ["DATASET.SUBSAMPLE_CLASSES", spec.classes] if spec.classes != "all" else []
+        return cls(spec, (*arguments, *pairs), folder, model, output)
 
     def __str__(self) -> str:
-        protocol, dataset, trainer, config, shots, seed = self.place
-        return f"{trainer} {config}, {dataset}, {in_words(shots)}, seed {seed}, {PHASES[protocol]}"
+        return str(self.spec)
 
     @property
     def kind(self) -> tuple:
-        """Jobs of one kind take about as long: protocol, trainer and config."""
-        protocol, _, trainer, config, *_ = self.place
-        return protocol, trainer, config
+        """Jobs of one kind take about as long."""
+        return self.spec.protocol, self.spec.classes, self.spec.method
 
     @property
-    def trainer(self) -> str:
-        return self.place[2]
-
-    @property
-    def config(self) -> str:
-        return self.place[3]
-
-    @property
-    def dataset(self) -> str:
-        return self.place[1]
+    def command(self) -> list[str]:
+        """With the interpreter that the scripts take."""
+        return [os.environ.get("PYTHON") or sys.executable, str(ROOT / "train.py"), *self.arguments]
 
     @property
     def key(self) -> str:
         """The hash of its full configuration, the model that it tests included."""
+        from comparison.settings import digest
+
         return digest(self.settings)
 
     @cached_property
     def settings(self) -> Settings:
         """What its result depends on. Raises UserError where the configuration is wrong."""
+        from comparison.settings import settings_of
+
+        settings = settings_of(self.configuration)
+        return {**settings, "model": self.spec.model.trained} if self.spec.model else settings
+
+    @cached_property
+    def configuration(self) -> CfgNode:
+        """The configuration that train.py makes of its arguments. Raises UserError where it would refuse them."""
         import train
 
-        settings = settings_of(train.setup_cfg(train.parse_args(list(self.arguments))))
-        return {**settings, "model": model_name(str(self.model))} if self.model else settings
+        return train.setup_cfg(train.parse_args(list(self.arguments)))
 
     def check(self) -> None:
         """UserError where train.py would refuse the configuration."""
@@ -93,15 +116,23 @@ class Job:
         """What its processes print, errors too; beside the results of all."""
         return self.output / "logs" / f"{self.folder.relative_to(self.output).as_posix().replace('/', '-')}.log"
 
+    def is_finished(self) -> bool:
+        """Whether its results.json is there."""
+        return (self.folder / RESULTS).is_file()
+
     def is_complete(self) -> bool:
         """Whether its results.json is there and of this configuration.
 
         Raises:
             UserError: the file is damaged, or of a run with other settings.
         """
-        file = self.folder / RESULTS
-        if not file.exists():
+        from comparison.results_file import read_results
+        from comparison.runs import result_settings
+        from comparison.settings import describe, differing
+
+        if not self.is_finished():
             return False
+        file = self.folder / RESULTS
         results = read_results(file)
         found = result_settings(results)
         if keys := differing(found, self.settings):
@@ -113,6 +144,8 @@ class Job:
 
     def seconds_taken(self) -> float | None:
         """How long it took, by its results.json; without a wait for a machine."""
+        from comparison.results_file import read_results
+
         try:
             return read_results(self.folder / RESULTS)["seconds"].get("total")
         except UserError:

@@ -19,9 +19,11 @@ import yaml
 from matplotlib.figure import Figure
 
 from comparison.figures import TEXT_WIDTH, Methods, all_figures, svg
+from comparison.job import LOG
 from comparison.rendering import legend, shown_columns, text
 from comparison.results_file import read_results
-from comparison.runs import LOG, PROTOCOLS, RESULTS, Run, in_words, logged_config
+from comparison.run_spec import PROTOCOLS, RESULTS
+from comparison.runs import Run, logged_config
 from comparison.settings import digest
 from comparison.statistics import Measure
 from comparison.tables import Row, Table, Value, cost_cells
@@ -104,7 +106,15 @@ def render_page(runs: Sequence[Run], tables: Sequence[Table], made: datetime) ->
 
 
 def _order(run: Run) -> tuple:
-    return PROTOCOLS.index(run.protocol), run.dataset, run.shots, run.trainer, run.config, run.seed or 0
+    return (
+        list(PROTOCOLS).index(run.protocol),
+        run.classes,
+        run.dataset,
+        run.shots,
+        run.trainer,
+        run.config,
+        run.seed or 0,
+    )
 
 
 def _hash(script: str) -> str:
@@ -206,7 +216,7 @@ def _element(tag: str, content: str, **attributes: str | None) -> str:
 
 
 def _section(name: str, tables: Sequence[Table], figures: Mapping[str, Figure], runs: Sequence[Run]) -> str:
-    numbers = {id(run): number for number, run in enumerate(runs)}
+    numbers = {run.folder: number for number, run in enumerate(runs)}
     shown = [
         _element("h3", escape(table.title), id=_id(name, i)) + "\n" + _table(table, numbers)
         for i, table in enumerate(tables)
@@ -225,7 +235,7 @@ def _figure(caption: str, figure: Figure) -> str:
     return _element("figure", f"{_element('figcaption', escape(caption))}\n{drawn}\n", class_=wide)
 
 
-def _table(table: Table, numbers: Mapping[int, int]) -> str:
+def _table(table: Table, numbers: Mapping[Path, int]) -> str:
     columns = [name for name in shown_columns(table) if name != "method"]
     words = {name for name in columns if any(isinstance(row.cells[name], str) for row in table.rows)}
     best, places = table.best(), [(row.cells.get("dataset"), row.cells.get("shots")) for row in table.rows]
@@ -251,8 +261,8 @@ def _head(column: str, words: bool) -> str:
     return _element("th", escape(column), scope="col", class_="words" if words else None, data_type=kind)
 
 
-def _method_cell(row: Row, numbers: Mapping[int, int]) -> str:
-    name, own = escape(text(row.cells["method"])), [str(numbers[id(run)]) for run in row.runs]
+def _method_cell(row: Row, numbers: Mapping[Path, int]) -> str:
+    name, own = escape(text(row.cells["method"])), [str(numbers[run.folder]) for run in row.runs]
     linked = _element("a", name, href="#runs", data_runs=" ".join(own), title="show its runs")
     return _element("th", linked, scope="row", class_="words")
 
@@ -293,7 +303,7 @@ def _runs_section(runs: Sequence[Run]) -> str:
 
 def _run_cells(run: Run) -> dict[str, Value]:
     return {
-        "protocol": run.protocol,
+        "protocol": run.table if run.classes == "all" else f"{run.table}, {run.classes}",
         "dataset": run.dataset,
         "shots": run.shots,
         "seed": run.seed,
@@ -315,8 +325,7 @@ def _stored(runs: Sequence[Run], results: Sequence[dict]) -> str:
         config = _config(result, log or "")
         opened.append(
             {
-                "title": f"{run.method}, {run.protocol}, {run.dataset}, {in_words(run.shots)}"
-                + (f", seed {run.seed}" if run.seed is not None else ""),
+                "title": str(run.spec),
                 "config": configs.setdefault(config, len(configs)) if config else None,
                 "log": _packed(log) if log is not None else None,
             }

@@ -1,28 +1,97 @@
-"""A plan: the runs of a protocol for some trainers, data sets, shots and seeds.
+"""A plan: the runs of a protocol for some trainers, datasets, shots and seeds.
 
-What a run is (configuration, folder, the model it tests) is asked of scripts/<method>/<protocol>.sh, so that a run of a
-plan is the run of the script, and either finds what the other has finished.
+`Runs` makes each run, for the plan of a sweep and for the scripts, so that either finds what the other has finished.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from comparison.dataset_files import check_dataset, embedded_datasets, is_embedded, registered_name
 from comparison.job import Job
-from comparison.methods import ROOT, Method, methods_here
-from comparison.runs import DOMAIN_SHIFTS
-from user_error import ConfigError, did_you_mean
+from comparison.methods import Method, find_method, methods_here
+from comparison.run_spec import DOMAIN_SHIFTS, RunSpec, dataset_name, protocol_of_test
 
 CROSS_DATASETS = (
     *("caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),
     *("fgvc_aircraft", "sun397", "dtd", "eurosat", "ucf101"),
 )
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one method, and where they read and write.
+
+    Attributes:
+        config: name of a configuration file; "": the embedded backbone's for an embedded dataset, else the paper's.
+        variant: name of settings that ``config`` does not tell.
+        pairs: KEY VALUE pairs for every run.
+        data: folder of the datasets; output: folder of all results.
+    """
+
+    method: Method
+    config: str = ""
+    variant: str = ""
+    pairs: tuple[str, ...] = ()
+    data: str = "data"
+    output: Path = Path("output")
+
+    def base(self, dataset: str, shots: int, seed: int) -> Job:
+        """Training on the base classes of ``dataset``, and the test on them."""
+        return self._job("base2new", "base", dataset, self._config("base2new", dataset, shots), shots, seed)
+
+    def new(self, dataset: str, shots: int, seed: int) -> Job:
+        """The test of `base`'s model on the new classes."""
+        config = self._config("base2new", dataset, shots)
+        return self._job("base2new", "new", dataset, config, shots, seed, model=self.base(dataset, shots, seed).spec)
+
+    def few_shot(self, dataset: str, shots: int, seed: int) -> Job:
+        """Training on ``shots`` images of all classes, and the test on them."""
+        if not self.method.trains:
+            return self.zero_shot(dataset)
+        return self._job("few_shot", "all", dataset, self._config("few_shot", dataset, shots), shots, seed)
+
+    def source(self, source: str, shots: int, seed: int) -> Job:
+        """`few_shot` on the source dataset, with the configuration of cross-dataset transfer."""
+        if not self.method.trains:
+            return self.zero_shot(source)
+        return self._job("few_shot", "all", source, self._config("cross_dataset", source, shots), shots, seed)
+
+    def transfer(self, source: str, dataset: str, shots: int, seed: int) -> Job:
+        """The test of `source`'s model on another dataset."""
+        if not self.method.trains:
+            return self.zero_shot(dataset)
+        model = self.source(source, shots, seed).spec
+        return self._job(protocol_of_test(source, dataset), "all", dataset, model.config, shots, seed, model=model)
+
+    def zero_shot(self, dataset: str) -> Job:
+        """The test of all classes, where nothing is trained: the same for every number of shots and every seed."""
+        return self._job("zero_shot", "all", dataset, self._config("few_shot", dataset, 0), 0, None)
+
+    def _config(self, protocol: str, dataset: str, shots: int) -> str:
+        return self.config or ("tiny" if is_embedded(dataset) else self.method.config_of(protocol, dataset, shots))
+
+    def _job(
+        self,
+        protocol: str,
+        classes: str,
+        dataset: str,
+        config: str,
+        shots: int,
+        seed: int | None,
+        model: RunSpec | None = None,
+    ) -> Job:
+        trains = self.method.trains
+        spec = RunSpec(
+            *(protocol, classes, dataset_name(dataset, registered_name(dataset), self.pairs)),
+            *(self.method.trainer, config, self.variant),
+            shots=shots if trains else 0,
+            seed=seed if trains else None,
+            model=model if trains else None,
+        )
+        return Job.of(spec, dataset, self.data, self.output, self.pairs, trains)
 
 
 @dataclass(frozen=True)
@@ -33,8 +102,9 @@ class Plan:
         protocol: base2new, few_shot, cross_dataset or domain_generalization.
         trainers: names of trainers or of folders in scripts/, with a config behind a slash where it is not the usual
             one, as "VPT/tiny_shallow"; "all" alone: all.
-        datasets: names of files in configs/datasets/; "all" alone: all that come with this repository.
+        datasets: names of files in configs/datasets; "all" alone: all that come with this repository.
         source: what the models of the last two protocols are trained on.
+        config: name of a configuration file for all trainers that name none; "": the usual one.
         variant: the folder that keeps settings apart; pairs: KEY VALUE pairs for every run.
     """
 
@@ -44,78 +114,55 @@ class Plan:
     shots: Sequence[int]
     seeds: Sequence[int]
     source: str = "imagenet"
+    config: str = ""
     variant: str = ""
     pairs: Sequence[str] = ()
-    data: str = ""
+    data: str = "data"
     output: str = "output"
 
 
-@dataclass
-class _Call:
-    """One call of a method's script."""
-
-    method: Method
-    script: str
-    arguments: list[str]
-    variables: dict[str, str]
-    output: Path
-
-    def jobs(self) -> list[Job]:
-        """The runs that it would start. Raises UserError with the script's own line where it refuses to."""
-        environment = {name: value for name, value in os.environ.items() if name != "TRAINED_BY"}
-        done = subprocess.run(
-            ["bash", str(ROOT / "scripts" / self.method.name / f"{self.script}.sh"), *self.arguments],
-            env={**environment, **self.variables, "PLAN": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise ConfigError(done.stderr.strip().removeprefix("error: ") or f"{self.script}.sh failed")
-        return [Job.of(run.split("\0"), self.output) for run in done.stdout.split("\0\x1e") if run]
-
-
 def jobs_of(plan: Plan) -> list[Job]:
-    """All runs of the plan, each after the one whose model it tests.
+    """All runs of the plan, each once and after the one whose model it tests.
 
     Raises:
-        UserError: an unknown trainer, data set or config, with the nearest name.
+        UserError: an unknown trainer, dataset or config, with the nearest name.
     """
-    methods = [find_method(name) for name in expand(plan.trainers, (method.name for method in methods_here()))]
+    methods = [find_method(name) for name in expand(plan.trainers, (method.trainer for method in methods_here()))]
     datasets = expand(plan.datasets, embedded_datasets())
-    for dataset in (*datasets, *([plan.source] if plan.protocol in ("cross_dataset", "domain_generalization") else ())):
-        check_dataset(dataset)
-    calls = [call for method, config in methods for call in _calls(plan, method, config, datasets)]
-    with ThreadPoolExecutor() as pool:  # each call is a shell of ten milliseconds
-        jobs = [job for found in pool.map(_Call.jobs, calls) for job in found]
+    for dataset in datasets:
+        check_dataset(dataset, "--datasets")
+    if is_transfer(plan.protocol):
+        check_dataset(plan.source, "--source")
+    common = (plan.variant, tuple(plan.pairs), plan.data, Path(plan.output))
+    jobs = [
+        job for method, config in methods for job in _jobs(plan, Runs(method, config or plan.config, *common), datasets)
+    ]
     return list(dict.fromkeys(jobs))
 
 
-def _calls(plan: Plan, method: Method, config: str, datasets: Sequence[str]) -> Iterable[_Call]:
-    common = {"OUTPUT": plan.output, "SOURCE": plan.source}
-    given = {"VARIANT": plan.variant, "DATA": plan.data, "CFG": config}  # else as the environment says
-    common |= {name: value for name, value in given.items() if value}
-    seeds, pairs, output = [str(seed) for seed in plan.seeds], list(plan.pairs), Path(plan.output)
-    for shots in map(str, plan.shots):
-        variables = {**common, "SHOTS": shots}
+def _jobs(plan: Plan, runs: Runs, datasets: Sequence[str]) -> Iterable[Job]:
+    for shots in plan.shots:
         if plan.protocol == "few_shot":
-            for dataset in datasets:
-                yield _Call(method, "few_shot", [dataset, shots, *seeds, *pairs], variables, output)
+            yield from (runs.few_shot(dataset, shots, seed) for dataset in datasets for seed in plan.seeds)
             continue
-        for seed in seeds:
-            if plan.protocol == "base2new":
-                for dataset in datasets:
-                    yield _Call(method, "base2new_train", [dataset, seed, *pairs], variables, output)
-                    if method.new_classes:
-                        yield _Call(method, "base2new_test", [dataset, seed, *pairs], variables, output)
-            else:
-                yield _Call(method, "xd_train", [seed, *pairs], variables, output)
-                for dataset in datasets:
-                    yield _Call(method, "xd_test", [dataset, seed, *pairs], variables, output)
+        for seed in plan.seeds:
+            if is_transfer(plan.protocol):
+                yield runs.source(plan.source, shots, seed)
+                yield from (runs.transfer(plan.source, dataset, shots, seed) for dataset in datasets)
+                continue
+            for dataset in datasets:
+                yield runs.base(dataset, shots, seed)
+                if runs.method.new_classes:
+                    yield runs.new(dataset, shots, seed)
+
+
+def is_transfer(protocol: str) -> bool:
+    """Whether its models are tested on other datasets than their own."""
+    return protocol in ("cross_dataset", "domain_generalization")
 
 
 def default_datasets(protocol: str, source: str) -> tuple[str, ...]:
-    """The data sets of a protocol where none are named, () where they must be."""
+    """The datasets of a protocol where none are named, () where they must be."""
     if protocol == "domain_generalization":
         return DOMAIN_SHIFTS.get(source, ())
     return CROSS_DATASETS if protocol == "cross_dataset" and source == "imagenet" else ()
@@ -124,40 +171,3 @@ def default_datasets(protocol: str, source: str) -> tuple[str, ...]:
 def expand(names: Sequence[str], everything: Iterable[str]) -> list[str]:
     """The names, each once, or all there are for "all"."""
     return sorted(everything) if list(names) == ["all"] else list(dict.fromkeys(names))
-
-
-# What there is
-
-
-def find_method(name: str) -> tuple[Method, str]:
-    """The method of a trainer, and its config or "". Raises UserError with the nearest name."""
-    trainer, _, config = name.partition("/")
-    found = next((method for method in methods_here() if trainer in (method.trainer, method.name)), None)
-    if found is None:
-        known = [method.trainer for method in methods_here()]
-        near = did_you_mean(trainer, known) or did_you_mean(trainer, [method.name for method in methods_here()])
-        raise ConfigError(
-            f'--trainers: no scripts/<method>/method.sh names the trainer "{trainer}"{near}; known: {", ".join(known)}'
-        )
-    if config:
-        folder = ROOT / "configs" / "trainers" / found.trainer
-        configs = [file.stem for file in folder.glob("*.yaml")]
-        if config not in configs:
-            raise ConfigError(f"--trainers: no config file {folder / config}.yaml{did_you_mean(config, configs)}")
-    return found, config
-
-
-def dataset_files() -> dict[str, Path]:
-    return {file.stem: file for file in sorted((ROOT / "configs" / "datasets").glob("*.yaml"))}
-
-
-def check_dataset(name: str) -> None:
-    """UserError with the nearest name where there is no such data set."""
-    if name not in dataset_files():
-        known = ", ".join(dataset_files())
-        raise ConfigError(f'--datasets: unknown "{name}"{did_you_mean(name, dataset_files())}; known: {known}')
-
-
-def embedded_datasets() -> list[str]:
-    """The data sets that come with this repository: those whose file names the embedded backbone."""
-    return [name for name, file in dataset_files().items() if re.search(r'NAME: *"tiny"', file.read_text())]

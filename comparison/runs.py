@@ -1,7 +1,7 @@
 """Finished runs, read from their folders: this project's results.json, or the log.txt of CoOp and its followers.
 
-Which protocol, dataset, method and seed a run belongs to is told by its folder (the layout that scripts/ write and CoOp
-wrote), its figures by the file.
+results.json records what a run is (`RunSpec`). Upstream's runs record nothing, and neither did this project's before:
+these are placed by their folder, in the layout that CoOp's scripts wrote.
 """
 
 from __future__ import annotations
@@ -9,39 +9,20 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
+from comparison.job import LOG
 from comparison.methods import methods_here
 from comparison.results_file import read_results
+from comparison.run_spec import PROTOCOLS, RESULTS, RunSpec
 from comparison.settings import Settings, describe, differing, settings_of
 from dassl.config.safe_yaml import load_yaml
 from parse_test_res import AFTER_TEST, AFTER_TRAINING, final_value
 from regular_file import regular_only
-from user_error import ResultsError
-
-RESULTS, LOG = "results.json", "log.txt"
-PROTOCOLS = ("base", "new", "few-shot", "cross-dataset", "domain generalization")
-DOMAIN_SHIFTS = {  # source -> the same classes under other conditions
-    "imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
-    "shapes": ("shapes_blur", "shapes_noise", "shapes_sketch"),
-}
-
-_METHOD = r"(?P<trainer>[^/]+)/(?P<config>[^/]+)"
-_SHOTS = r"_(?P<shots>\d+)shots(?P<variant>/.+)?"
-_BASE2NEW = rf"(?P<dataset>[^/]+)/shots_(?P<shots>\d+)/{_METHOD}(?P<variant>/.+)?/seed(?P<seed>\d+)"
-_LAYOUTS = [
-    (protocol, re.compile(pattern))
-    for protocol, pattern in (
-        ("base", rf"base2new/(?:train|test)_base/{_BASE2NEW}"),
-        ("new", rf"base2new/test_new/{_BASE2NEW}"),
-        ("cross-dataset", rf"evaluation/{_METHOD}{_SHOTS}/(?P<dataset>[^/]+)/seed(?P<seed>\d+)"),
-        ("few-shot", rf"(?:few_shot/)?(?P<dataset>[^/]+)/{_METHOD}{_SHOTS}/seed(?P<seed>\d+)"),
-        ("few-shot", r"(?P<trainer>Zeroshot[^/]+)/(?P<config>[^/]+)/(?P<dataset>[^/]+)"),
-    )
-]
+from user_error import DataError, ResultsError
 
 
 @dataclass(frozen=True)
@@ -49,11 +30,9 @@ class Run:
     """One finished run.
 
     Attributes:
-        protocol: one of `PROTOCOLS`; "base" and "new" are the halves of base-to-new.
-        config: name of the config file, with the folders of a variant below it (CoOp's main.sh makes one).
-        shots: training images per class; 0 for zero-shot runs without a seed.
-        seed: None for zero-shot runs without a seed.
+        spec: what it is.
         accuracy: in %; sampling_error: its standard error in points.
+        trained: whether it depends on training images.
         learned_parameters, checkpoint_bytes: what training learned, and the size of the files that hold it.
         train_seconds, epoch_seconds, peak_memory_mb: of training, without tests; None for a run that only tested.
         settings: what its result depends on; "model" names the model that it tested.
@@ -62,14 +41,10 @@ class Run:
     A figure that the run did not store, as upstream's, is None.
     """
 
-    protocol: str
-    dataset: str
-    trainer: str
-    config: str
-    shots: int
-    seed: int | None
+    spec: RunSpec
     backbone: str
     accuracy: float
+    trained: bool = True
     sampling_error: float | None = None
     learned_parameters: int | None = None
     checkpoint_bytes: int | None = None
@@ -80,18 +55,50 @@ class Run:
     folder: Path = field(default=Path(), compare=False)
 
     @property
-    def table(self) -> str:
-        """The tables that show it."""
-        return "base-to-new" if self.protocol in ("base", "new") else self.protocol
+    def protocol(self) -> str:
+        return self.spec.protocol
+
+    @property
+    def classes(self) -> str:
+        return self.spec.classes
+
+    @property
+    def dataset(self) -> str:
+        return self.spec.dataset
+
+    @property
+    def trainer(self) -> str:
+        return self.spec.trainer
+
+    @property
+    def config(self) -> str:
+        """Configuration and variant."""
+        return self.spec.settings_name
+
+    @property
+    def shots(self) -> int:
+        return self.spec.shots
+
+    @property
+    def seed(self) -> int | None:
+        return self.spec.seed
 
     @property
     def method(self) -> str:
-        """The name in tables."""
-        return f"{self.trainer} {self.config}"
+        return self.spec.method
+
+    @property
+    def table(self) -> str:
+        """The name of its protocol in titles."""
+        return PROTOCOLS[self.protocol]
+
+    def at_shots(self, shots: int) -> Run:
+        """The run in a table of ``shots``, where it is the same for each number."""
+        return replace(self, spec=replace(self.spec, shots=shots))
 
 
 def read_runs(output: Path) -> list[Run]:
-    """All finished runs under ``output``, checked to be one configuration a name (`check_unmixed`).
+    """All finished runs under ``output``, each once, checked to be one configuration a name (`check_unmixed`).
 
     Raises:
         UserError: no folder, no run in it, a damaged results.json, or different configurations under one name.
@@ -103,52 +110,40 @@ def read_runs(output: Path) -> list[Run]:
     if not runs:
         raise ResultsError(f"no finished run under {output}: no {RESULTS} or {LOG} in the folders that scripts/ write")
     check_unmixed(runs)
-    return runs
+    return without_copies(runs)
 
 
 def read_run(folder: Path, output: Path) -> Run | None:
-    """The run in ``folder``, or None if that is not one of the layouts, or the run tested nothing or has not ended."""
-    place = placed(folder.relative_to(output).as_posix())
-    if place is None:
+    """The run in ``folder``, or None if there is none, it tested nothing, or it has not ended.
+
+    Raises:
+        UserError: the results.json of a run is damaged.
+    """
+    placed = RunSpec.of_path(folder.relative_to(output).as_posix())
+    if not (folder / RESULTS).exists():
+        return _from_log(folder, placed) if placed else None
+    try:
+        results = read_results(folder / RESULTS)
+    except (DataError, ResultsError):
+        if placed is None:
+            return None  # any program may call its file so
+        raise
+    spec = RunSpec.of_record(results.get("run")) or placed
+    if spec is None or not results["metrics"]:
         return None
-    if (folder / RESULTS).exists():
-        return _from_results(folder, place)
-    return _from_log(folder, place)
+    if spec.model is None and (model_dir := (results.get("tested_model") or {}).get("model_dir")):
+        spec = replace(spec, model=RunSpec.of_folder(Path(model_dir)))
+    return _from_results(folder, results, spec)
 
 
-def placed(path: str) -> dict | None:
-    """What the path of a run below the output folder tells: the first attributes of `Run`, up to the seed."""
-    for protocol, layout in _LAYOUTS:
-        if found := layout.fullmatch(path):
-            place = found.groupdict()
-            if protocol == "cross-dataset" and place["dataset"] in shifted_datasets():
-                protocol = "domain generalization"
-            return {
-                "protocol": protocol,
-                "dataset": place["dataset"],
-                "trainer": place["trainer"],
-                "config": place["config"] + (place.get("variant") or ""),
-                "shots": int(place.get("shots") or 0),
-                "seed": int(place["seed"]) if "seed" in place else None,
-            }
-    return None
-
-
-def shifted_datasets() -> set[str]:
-    return {dataset for targets in DOMAIN_SHIFTS.values() for dataset in targets}
-
-
-def _from_results(folder: Path, place: dict) -> Run | None:
-    file = folder / RESULTS
-    results = read_results(file)
-    if not results["metrics"]:
-        return None
+def _from_results(folder: Path, results: dict, spec: RunSpec) -> Run:
     seconds = results["seconds"].get("train")
     epochs = ((results.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
     return Run(
-        **place,
+        spec=spec,
         backbone=str(results["backbone"]),
         accuracy=float(results["metrics"]["accuracy"]),
+        trained=spec.shots != 0,
         sampling_error=results.get("sampling_error"),
         learned_parameters=results["learned_parameters"],
         checkpoint_bytes=results.get("checkpoint_bytes"),
@@ -163,26 +158,18 @@ def _from_results(folder: Path, place: dict) -> Run | None:
 def result_settings(results: dict) -> Settings:
     """The settings of a run by its results.json."""
     settings = settings_of(results.get("config") or {})
-    model = (results.get("tested_model") or {}).get("model_dir") or ""
-    return {**settings, "model": model_name(model)} if settings and model else settings
+    if not settings:
+        return {}
+    spec, folder = RunSpec.of_record(results.get("run")), (results.get("tested_model") or {}).get("model_dir") or ""
+    model = spec.model if spec else RunSpec.of_folder(Path(folder))
+    name = model.trained if model else Path(folder).name
+    return {**settings, "model": name} if name else settings
 
 
-def model_name(folder: str) -> str:
-    """What a tested model was trained on and how, by its folder, without the seed; the folder's name if it is no run's.
-
-    The same name wherever the output folder was when it was tested.
-    """
-    parts = Path(folder).parts
-    for start in range(len(parts)):
-        if place := placed("/".join(parts[start:])):
-            return f"{place['dataset']} {place['trainer']} {place['config']} {place['shots']} shots"
-    return parts[-1] if parts else folder
-
-
-def _from_log(folder: Path, place: dict) -> Run | None:
+def _from_log(folder: Path, spec: RunSpec) -> Run | None:
     """A run of upstream's code: its log tells the configuration and the accuracy, to a tenth of a percent."""
     file = folder / LOG
-    trained = place["protocol"] in ("base", "few-shot") and not place["trainer"].startswith("Zeroshot")
+    trained = (spec.protocol == "few_shot" or spec.classes == "base") and not spec.trainer.startswith("Zeroshot")
     if "test_base" in folder.parts:  # PromptSRC's scripts for its released models only test
         trained = False
     accuracy = final_value(str(file), "accuracy", AFTER_TRAINING if trained else AFTER_TEST)
@@ -190,7 +177,7 @@ def _from_log(folder: Path, place: dict) -> Run | None:
         return None
     settings = _logged_settings(file)
     backbone = settings.get("MODEL.BACKBONE.NAME") or "unknown"
-    return Run(**place, backbone=backbone, accuracy=accuracy, settings=settings, folder=folder)
+    return Run(spec, backbone, accuracy, trained=spec.shots != 0, settings=settings, folder=folder)
 
 
 def _logged_settings(file: Path) -> Settings:
@@ -232,6 +219,27 @@ def check_unmixed(runs: Iterable[Run]) -> None:
                     )
 
 
+def without_copies(runs: Iterable[Run]) -> list[Run]:
+    """Each run once, with the folder that holds its training where one of several does.
+
+    Raises:
+        UserError: two folders hold the same run with other results.
+    """
+    found: dict[RunSpec, Run] = {}
+    for run in runs:
+        spec = replace(run.spec, model=None)
+        other = found.setdefault(spec, run)
+        if other.accuracy != run.accuracy:
+            raise ResultsError(
+                f"{other.folder} and {run.folder} are both {spec}, with {other.accuracy:.2f} and {run.accuracy:.2f} %: "
+                "delete one of them, or repeat it under a name of its own (benchmark.py: --variant NAME; scripts: "
+                "VARIANT=NAME)"
+            )
+        if other.train_seconds is None:
+            found[spec] = run
+    return list(found.values())
+
+
 # Grouping
 
 
@@ -241,10 +249,6 @@ def group(runs: Iterable[Run], *names: str) -> dict[tuple, list[Run]]:
     for run in runs:
         groups[tuple(getattr(run, name) for name in names)].append(run)
     return dict(sorted(groups.items()))
-
-
-def in_words(shots: int) -> str:
-    return f"{shots} shot{'s' if shots != 1 else ''}"
 
 
 def by_method(runs: Iterable[Run], *names: str) -> list[tuple[tuple[str, ...], list[Run]]]:
@@ -260,4 +264,4 @@ def seeds_of(runs: Iterable[Run]) -> set[int]:
 def is_base_only(runs: list[Run]) -> bool:
     """Whether these runs of one method lack the new classes because it does not know any."""
     closed = {method.trainer for method in methods_here() if not method.new_classes}
-    return all(run.trainer in closed and run.protocol == "base" for run in runs)
+    return all(run.trainer in closed and run.classes == "base" for run in runs)

@@ -48,7 +48,7 @@ def paired_scores(runs: Iterable[Run]) -> dict[tuple[str, int | None], float]:
     """
     halves: dict[str, dict] = {}
     for run in runs:
-        halves.setdefault(run.protocol, {})[run.dataset, run.seed] = run.accuracy
+        halves.setdefault(run.classes, {})[run.dataset, run.seed] = run.accuracy
     if halves.keys() & {"base", "new"}:
         base, new = halves.get("base", {}), halves.get("new", {})
         return {pair: harmonic_mean(base[pair], new[pair]) for pair in sorted(base.keys() & new.keys())}
@@ -58,14 +58,14 @@ def paired_scores(runs: Iterable[Run]) -> dict[tuple[str, int | None], float]:
 def p_value(scores: Mapping[tuple, float], baseline: Mapping[tuple, float]) -> float | None:
     """Two-sided Wilcoxon signed-rank test of the scores against the baseline's of the same (dataset, seed).
 
-    A baseline without seeds (zero-shot CLIP) is the same for every seed. None with fewer than `FEWEST_PAIRS` pairs.
+    What has no seeds (zero-shot CLIP) is the same for every seed. None with fewer than `FEWEST_PAIRS` pairs.
     """
     from scipy.stats import wilcoxon  # takes a quarter of a second to import
 
     gains = [
-        score - baseline.get((dataset, seed), baseline.get((dataset, None)))
-        for (dataset, seed), score in scores.items()
-        if (dataset, seed) in baseline or (dataset, None) in baseline
+        scores.get(pair, scores.get((pair[0], None))) - baseline.get(pair, baseline.get((pair[0], None)))
+        for pair in scores.keys() | baseline.keys()
+        if {pair, (pair[0], None)} & scores.keys() and {pair, (pair[0], None)} & baseline.keys()
     ]
     if len(gains) < FEWEST_PAIRS:
         return None

@@ -126,7 +126,7 @@ class Estimates:
     def seconds(self, job: Job) -> float | None:
         """Mean of the finished ones most like it: same kind and data set, else same kind; None where there is none."""
         alike = [(other, taken) for other, taken in self._finished() if other.kind == job.kind]
-        same = [taken for other, taken in alike if other.dataset == job.dataset]
+        same = [taken for other, taken in alike if other.spec.dataset == job.spec.dataset]
         return mean_of(same or [taken for _, taken in alike])
 
     def _finished(self) -> list[tuple[Job, float]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from comparison.job import Job
 from comparison.published import published
-from comparison.runs import PROTOCOLS, Run, by_method, group, in_words, is_base_only, seeds_of
+from comparison.run_spec import PROTOCOLS, RunSpec, in_words
+from comparison.runs import Run, by_method, group, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
 from user_error import ConfigError, did_you_mean, shorten
 
@@ -112,13 +112,17 @@ class Baseline:
             raise ConfigError(f"--against {self.name} has several configs: name one of {names}")
         return own
 
-    def matches(self, run: Run | Job) -> bool:
-        return self.name in (run.trainer, f"{run.trainer}/{run.config}")
+    def matches(self, run: Run) -> bool:
+        return self._names(run.spec)
 
-    def check(self, runs: Sequence[Run | Job]) -> None:
+    def _names(self, spec: RunSpec) -> bool:
+        return self.name in (spec.trainer, f"{spec.trainer}/{spec.settings_name}")
+
+    def check(self, specs: Sequence[RunSpec]) -> None:
         """UserError where there is none of it, finished or planned."""
-        if not any(map(self.matches, runs)):
-            known = sorted({run.trainer for run in runs} | {f"{run.trainer}/{run.config}" for run in runs})
+        if not any(map(self._names, specs)):
+            names = {name for spec in specs for name in (spec.trainer, f"{spec.trainer}/{spec.settings_name}")}
+            known = sorted(names)
             raise ConfigError(
                 f'no run of --against "{self.name}"{did_you_mean(self.name, known)}; there are {shorten(known, 6)}'
             )
@@ -128,13 +132,39 @@ def all_tables(runs: Sequence[Run], against: str | None = None) -> list[Table]:
     """Every table that the runs give. Raises UserError where ``against`` is the name of none of them, or of several."""
     baseline = Baseline(against) if against else None
     if baseline:
-        baseline.check(runs)
+        baseline.check([run.spec for run in runs])
     tables = []
-    for kind in dict.fromkeys(run.table for protocol in PROTOCOLS for run in runs if run.protocol == protocol):
-        members = [run for run in runs if run.table == kind]
+    for kind, members in members_of_tables(runs).items():
         tables += base_to_new_tables(members, baseline) if kind == "base-to-new" else accuracy_tables(members, baseline)
         tables += overviews(members, runs)
     return tables
+
+
+def members_of_tables(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each kind of table. Zero-shot runs are in every table with their dataset.
+
+    Few-shot runs have them beside them with 0 shots, the other tables at each number of shots.
+    """
+    zero_shot = [run for run in runs if run.protocol == "zero_shot"]
+    found, placed = {}, set()
+    for protocol in ("base2new", "cross_dataset", "domain_generalization", "few_shot"):
+        own = [run for run in runs if run.protocol == protocol]
+        datasets = {run.dataset for run in own}
+        beside = [run for run in zero_shot if run.dataset in datasets] if protocol != "base2new" else []
+        if protocol == "few_shot":
+            found[protocol] = own + [run for run in zero_shot if run.dataset in datasets or run.dataset not in placed]
+        else:
+            found[protocol] = at_every_number_of_shots(own + beside)
+        placed |= {run.dataset for run in beside}
+    return {name: found[protocol] for protocol, name in PROTOCOLS.items() if found.get(protocol)}
+
+
+def at_every_number_of_shots(runs: Sequence[Run]) -> list[Run]:
+    """The runs, those that are not trained once for each number of shots that the others have."""
+    numbers = sorted({run.shots for run in runs if run.trained})
+    untrained = [run for run in runs if not run.trained]
+    repeated = [run.at_shots(shots) for shots in numbers for run in untrained] if numbers else untrained
+    return [run for run in runs if run.trained] + repeated
 
 
 def base_to_new_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[Table]:
@@ -241,7 +271,7 @@ def method_cells(
     """
     halves = ("base", "new") if runs[0].table == "base-to-new" else ("accuracy",)
     closed = is_base_only(runs)
-    by_half = {half: [run for run in runs if half in (run.protocol, "accuracy")] for half in halves}
+    by_half = {half: [run for run in runs if half in (run.classes, "accuracy")] for half in halves}
     wanted = ("base",) if closed else halves
     missing = missing_runs({half: by_half[half] for half in wanted}, datasets) if len(datasets) > 1 else []
 
@@ -271,7 +301,7 @@ def missing_runs(by_half: dict[str, list[Run]], datasets: Sequence[str]) -> list
     seeds = {run.seed for own in by_half.values() for run in own}
     found = {(half, run.dataset, run.seed) for half, own in by_half.items() for run in own}
     return sorted(
-        f"{dataset}: {half + ' ' if half != 'accuracy' else ''}{seed}"
+        f"{dataset}: {half + ' ' if half != 'accuracy' else ''}{'' if seed is None else seed}".rstrip(": ")
         for half in by_half
         for dataset in datasets
         for seed in seeds
@@ -336,11 +366,13 @@ def seeds_cell(
         halves = ["base"] if closed else list(by_half)
         count = len(halves) * datasets * len({run.seed for half in halves for run in by_half[half]})
         return f"missing {len(missing)} of {count} runs: {shorten(missing)}"
+    if all(run.seed is None for own in by_half.values() for run in own):
+        return None
     present = {half: seeds_of(own) for half, own in by_half.items()}
     if closed:
         return f"{seed_note(present['base'], expected)}, base only"
     if "accuracy" in present:
-        return seed_note(present["accuracy"], expected) if present["accuracy"] else None
+        return seed_note(present["accuracy"], expected)
     if present["base"] == present["new"]:
         return seed_note(present["base"], expected)
     return f"base {seed_note(present['base'], expected)}, new {seed_note(present['new'], expected)}"
@@ -365,7 +397,7 @@ def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
     Those of a test on other datasets than the model's own begin with the dataset it was trained on, from ``runs``.
     """
     tables = []
-    for (backbone, shots), own, datasets in averaged_groups(members):
+    for (backbone, shots), own, datasets in averaged_groups(at_every_number_of_shots(members)):
         setting = f"backbone {backbone}, {in_words(shots)}"
         table, source = own[0].table, source_of(own)
         trained_on = [
@@ -381,8 +413,8 @@ def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
 
 def source_of(runs: Iterable[Run]) -> str | None:
     """The dataset that the tested models were trained on, None where they tested none or those of several."""
-    models = {run.settings.get("model") for run in runs if run.table not in ("base-to-new", "few-shot")} - {None}
-    sources = {model.split(" ")[0] for model in models}
+    transfers = [run.spec.model for run in runs if run.table not in ("base-to-new", "few-shot")]
+    sources = {model.dataset for model in transfers if model}
     return sources.pop() if len(sources) == 1 else None
 
 

@@ -6,21 +6,14 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
 from comparison.job import PROMPT, Job
-from comparison.methods import ROOT
 from comparison.sweep import Task
 
 MOST_JOBS = 8  # by default, without a GPU: each takes about 1 GB
 PATIENCE = 20  # seconds that a stopped process has to end
-
-
-def command(job: Job) -> list[str]:
-    """The same interpreter that the scripts take."""
-    return [os.environ.get("PYTHON", sys.executable), str(ROOT / "train.py"), *job.arguments]
 
 
 def start_process(job: Job, environment: dict[str, str]) -> subprocess.Popen:
@@ -30,10 +23,10 @@ def start_process(job: Job, environment: dict[str, str]) -> subprocess.Popen:
     """
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
-        log.write(f"{PROMPT}{shlex.join(command(job))}\n".encode())
+        log.write(f"{PROMPT}{shlex.join(job.command)}\n".encode())
         log.flush()
         return subprocess.Popen(
-            command(job),
+            job.command,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,

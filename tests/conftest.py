@@ -26,6 +26,8 @@ def no_settings_of_the_person_testing(monkeypatch):
 RECORDER = """\
 import json, os, pathlib, sys
 arguments = sys.argv[1:]
+if arguments[0].endswith("scripts/run.py"):  # which calls Python again, for each run
+    os.execv(sys.executable, [sys.executable, *arguments])
 with open(os.environ["CALLS"], "a") as calls:
     calls.write(json.dumps(arguments) + "\\n")
 if os.environ.get("FAIL", "no failure") in " ".join(arguments):

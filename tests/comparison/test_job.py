@@ -1,13 +1,14 @@
 import pytest
 
 from comparison.job import PROMPT, Job
+from comparison.run_spec import RunSpec
 
 TRAINING = "epoch [{}/50] batch [1/2] time 0.1 (0.1)\n"
 
 
 @pytest.fixture
 def job(tmp_path):
-    job = Job.of(["--output-dir", str(tmp_path / "digits/CoOp/tiny_4shots/seed1")], tmp_path)
+    job = Job.of(RunSpec("few_shot", "all", "digits", "CoOp", "tiny", shots=4, seed=1), "digits", "data", tmp_path)
     job.log.parent.mkdir()
     return job
 
@@ -30,7 +31,7 @@ def test_progress_is_read_from_the_end_of_the_log(log, expected, job):
     assert job.progress() == expected
 
 
-def test_a_job_is_told_by_its_folder(job):
+def test_a_job_is_told_in_words_and_by_its_folder(job):
     assert str(job) == "CoOp tiny, digits, 4 shots, seed 1, all classes"
     assert job.log.name == "digits-CoOp-tiny_4shots-seed1.log"
-    assert (job.trainer, job.config, job.dataset) == ("CoOp", "tiny", "digits")
+    assert job.folder.as_posix().endswith("digits/CoOp/tiny_4shots/seed1")

@@ -152,28 +152,28 @@ def test_a_method_leads_to_its_runs(fake):
     runs = stored(text)["runs"]
     numbers = re.search(r'data-runs="([^"]*)"[^>]*>MuDPT tiny<', table(text, "base-to-new-1"))[1]
     assert sorted(runs[int(number)]["title"] for number in numbers.split()) == [
-        f"MuDPT tiny, {half}, digits, 16 shots, seed {seed}" for half in ("base", "new") for seed in (1, 2)
+        f"MuDPT tiny, digits, 16 shots, seed {seed}, {half} classes" for seed in (1, 2) for half in ("base", "new")
     ]
-    assert len(re.findall(r'<tr data-run="', text)) == len(runs) == 42
+    assert len(re.findall(r'<tr data-run="', text)) == len(runs) == 38
 
 
 def test_a_run_has_its_configuration_and_its_log(fake):
     add_comparison(fake)
-    config, log = opened(page(fake), "CoOp tiny, few-shot, letters, 4 shots, seed 2")
+    config, log = opened(page(fake), "CoOp tiny, letters, 4 shots, seed 2, all classes")
     assert "OUTPUT_DIR: output/letters/CoOp/tiny_4shots/seed2\n" in config
     assert log == (fake.folder / "letters/CoOp/tiny_4shots/seed2/log.txt").read_text()
 
 
 def test_a_configuration_that_only_the_log_tells(fake):
     fake.add_log("digits/CoOp/rn50_1shots/seed1", 60, {"SEED": 1, "OPTIM": {"LR": 0.002}})
-    config, _ = opened(page(fake), "CoOp rn50, few-shot, digits, 1 shot, seed 1")
+    config, _ = opened(page(fake), "CoOp rn50, digits, 1 shot, seed 1, all classes")
     assert config == "OPTIM:\n  LR: 0.002\nSEED: 1\n"
 
 
 def test_a_run_without_configuration_and_log(fake):
     folder = fake.add_few_shot("digits", "CoOp/tiny", 1, 1, 60, config={})
     (folder / "log.txt").unlink()
-    assert opened(page(fake), "CoOp tiny, few-shot, digits, 1 shot, seed 1") == (None, None)
+    assert opened(page(fake), "CoOp tiny, digits, 1 shot, seed 1, all classes") == (None, None)
 
 
 def test_equal_configurations_are_stored_once(fake):
@@ -207,7 +207,7 @@ def test_of_a_huge_log_the_beginning_and_the_end_are_kept(tmp_path):
 def test_a_log_that_is_no_text_is_shown_all_the_same(fake):
     folder = fake.add_few_shot("digits", "CoOp/tiny", 1, 1, 60)
     (folder / "log.txt").write_bytes(b"loss \xff 1.0")
-    assert opened(page(fake), "CoOp tiny, few-shot, digits, 1 shot, seed 1")[1] == "loss \ufffd 1.0"
+    assert opened(page(fake), "CoOp tiny, digits, 1 shot, seed 1, all classes")[1] == "loss \ufffd 1.0"
 
 
 def test_hostile_names_and_contents_stay_text(fake):
@@ -220,7 +220,7 @@ def test_hostile_names_and_contents_stay_text(fake):
     tags = [(tag, attributes) for tag, attributes in Outline(text).tags if tag == "script"]
     assert tags == [("script", {"type": "application/json", "id": "stored"}), ("script", {})]
     assert "<!-- " not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
-    assert opened(text, f"{name} {name}, few-shot, {name}, 1 shot, seed 1")[1] == HOSTILE
+    assert opened(text, f"{name} {name}, {name}, 1 shot, seed 1, all classes")[1] == HOSTILE
 
 
 def test_a_name_that_is_no_text_does_not_stop_the_page(fake):

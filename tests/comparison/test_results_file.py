@@ -6,7 +6,7 @@ import os
 import pytest
 
 from comparison.results_file import read_results
-from comparison.runs import model_name, read_runs
+from comparison.runs import read_runs
 from tests.fake_runs import FakeRuns
 from user_error import DataError, ResultsError
 
@@ -70,8 +70,3 @@ def test_a_pipe_is_refused_at_once(folder):
     (folder / "results.json").unlink()
     os.mkfifo(folder / "results.json")
     assert "no regular file" in refusal(folder)
-
-
-@pytest.mark.parametrize("folder, name", [(".", "."), ("/", "/"), ("a/b", "b")])
-def test_a_model_folder_of_any_form_has_a_name(folder, name):
-    assert model_name(folder) == name

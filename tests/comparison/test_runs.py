@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison.runs import model_name, placed, read_runs
+from comparison.runs import read_runs
 from tests.fake_runs import FakeRuns
 from user_error import UserError
 
@@ -13,39 +13,13 @@ def fake(tmp_path):
     return FakeRuns(tmp_path / "output")
 
 
-@pytest.mark.parametrize(
-    ("path", "place"),
-    [
-        ("base2new/train_base/dtd/shots_16/CoOp/c/seed1", ("base", "dtd", "CoOp", "c", 16, 1)),
-        ("base2new/test_base/dtd/shots_4/CoOp/c/seed1", ("base", "dtd", "CoOp", "c", 4, 1)),  # PromptSRC's
-        ("base2new/test_new/dtd/shots_16/CoOp/c/wide/seed2", ("new", "dtd", "CoOp", "c/wide", 16, 2)),
-        ("dtd/CoOp/c_1shots/nctx16_cscFalse/seed3", ("few-shot", "dtd", "CoOp", "c/nctx16_cscFalse", 1, 3)),
-        ("few_shot/dtd/IVLP/c_1shots/seed3", ("few-shot", "dtd", "IVLP", "c", 1, 3)),
-        ("evaluation/CoOp/c_16shots/dtd/seed1", ("cross-dataset", "dtd", "CoOp", "c", 16, 1)),
-        ("evaluation/CoOp/c_16shots/imagenet_a/seed1", ("domain generalization", "imagenet_a", "CoOp", "c", 16, 1)),
-        ("ZeroshotCLIP/rn50/dtd", ("few-shot", "dtd", "ZeroshotCLIP", "rn50", 0, None)),
-        ("logs/anything", None),
-    ],
-)
-def test_folders_of_ours_and_of_upstreams_tell_what_a_run_is(path, place):
-    found = placed(path)
-    assert (found and tuple(found.values())) == place
-
-
-def test_a_model_is_named_alike_wherever_the_output_folder_is():
-    run = "base2new/train_base/dtd/shots_16/CoOp/c/seed"
-    names = {model_name(f"{folder}{run}{seed}") for folder in ("", "output/", "/far/away/output/") for seed in (1, 2)}
-    assert names == {"dtd CoOp c 16 shots"}
-    assert model_name("/models/mine") == "mine"
-
-
 def test_folders_that_upstream_wrote_are_read_from_their_logs(fake):
     config = {"SEED": 1, "MODEL": {"BACKBONE": {"NAME": "ViT-B/16"}}}
     fake.add_log("base2new/train_base/dtd/shots_16/CoOp/c/seed1", 81.3, config)
     fake.add_log("dtd/CoOp/c_4shots/seed1", 70.5)
     base, few = read_runs(fake.folder)
-    assert (base.protocol, base.accuracy, base.backbone) == ("base", 81.3, "ViT-B/16")
-    assert (few.protocol, few.accuracy, few.backbone, few.learned_parameters) == ("few-shot", 70.5, "unknown", None)
+    assert (base.classes, base.accuracy, base.backbone) == ("base", 81.3, "ViT-B/16")
+    assert (few.protocol, few.accuracy, few.backbone, few.learned_parameters) == ("few_shot", 70.5, "unknown", None)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 import pytest
 from scipy import stats
 
+from comparison.run_spec import RunSpec
 from comparison.runs import Run
 from comparison.statistics import Measure, harmonic_mean, p_value, paired_scores
 
 
-def run(protocol, dataset, seed, accuracy):
-    return Run(protocol, dataset, "CoOp", "tiny", 16, seed, "tiny", accuracy)
+def run(classes, dataset, seed, accuracy):
+    return Run(RunSpec("base2new", classes, dataset, "CoOp", "tiny", "", 16, seed), "tiny", accuracy)
 
 
 def test_spread_is_that_of_cooops_script_and_one_value_has_none():
@@ -36,9 +37,9 @@ def test_six_gains_of_six_are_significant_and_five_are_not_tested():
     assert p_value({pair: ours[pair] for pair in list(ours)[:5]}, theirs) is None
 
 
-def test_a_baseline_without_seeds_is_the_same_for_each():
-    ours = {("digits", seed): 60.0 + seed for seed in range(1, 7)}
-    assert p_value(ours, {("digits", None): 50.0}) == pytest.approx(2 / 2**6)
+def test_zero_shot_is_the_same_for_each_seed():
+    ours, zero_shot = {("digits", seed): 60.0 + seed for seed in range(1, 7)}, {("digits", None): 50.0}
+    assert p_value(ours, zero_shot) == p_value(zero_shot, ours) == pytest.approx(2 / 2**6)
 
 
 def test_equal_scores_are_no_difference():

@@ -64,7 +64,12 @@ cases(
             "coop",
         ),
         "usage: <script>.sh <arguments> [KEY VALUE ...]": ("coop/base2new_train.sh", "digits"),
-        "no <folder>scripts/<method>/method.sh, which names the method's trainer": ("run.sh", "xd_train", "koop", "1"),
+        "no <folder>scripts/<method>/method.yaml, which names the method's trainer": (
+            "run.sh",
+            "xd_train",
+            "koop",
+            "1",
+        ),
         "no finished training run in <folder>, first run: <settings>bash <root>scripts/<script and arguments>": (
             "coop/base2new_test.sh",
             "digits",

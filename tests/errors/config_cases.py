@@ -364,25 +364,12 @@ cases(
 cases(
     Person.benchmark,
     {
-        '--trainers: no scripts/<method>/method.sh names the trainer "<name>"<did you mean>; known: <names>': (
+        '--trainers: no scripts/<method>/method.yaml names the trainer "<name>"<did you mean>; known: <names>': (
             "base2new --trainers Coopp --datasets digits",
         ),
         "--trainers: no config file <file>.yaml<did you mean>": ("base2new --trainers CoOp/tinny --datasets digits",),
     },
 )
-
-
-@case("<script>.sh failed")
-def silent_script(person):
-    from comparison import plan
-
-    for path in ROOT.iterdir():
-        if path.name in ("configs", "train.py"):
-            (person.folder / path.name).symlink_to(path)
-    person.write("scripts/coop/method.sh", (ROOT / "scripts/coop/method.sh").read_text())
-    person.write("scripts/coop/base2new_train.sh", "exit 3\n")
-    person.patch.setattr(plan, "ROOT", person.folder)
-    person.sweep()
 
 
 @case("--against <name> has several configs: name one of <names>")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from comparison import methods, plan, slurm, workers
+from comparison import dataset_files, job, methods, slurm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +40,7 @@ class Person:
         self.code, self.errors, self.changed = 0, "", False
         self.expected_code = 2
         patch.chdir(folder)
-        for module in (methods, plan, slurm, workers):
+        for module in (dataset_files, job, methods, slurm):
             patch.setattr(module, "ROOT", ROOT)  # is relative to where the person was when it was imported
 
     # what is there

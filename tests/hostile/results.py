@@ -12,6 +12,7 @@ from unittest import mock
 from hypothesis import strategies as st
 
 from comparison import page
+from comparison.run_spec import RunSpec
 from comparison.runs import read_runs
 from comparison.tables import all_tables
 from tests.fake_runs import COST, VERSIONS, log
@@ -20,6 +21,7 @@ from tests.hostile.mutations import damaged, restructured
 
 CONFIG = {"DATASET": {"NAME": "digits", "NUM_SHOTS": 16}, "OPTIM": {"LR": 0.002, "MAX_EPOCH": 5}, "SEED": 1}
 RESULTS = {
+    "run": RunSpec("few_shot", "all", "digits", "CoOp", "tiny", shots=16, seed=1).to_dict(),
     "version": "1.1.0",
     "backbone": "tiny",
     "metrics": {"accuracy": 75.0, "total": 400},
