@@ -4,8 +4,9 @@
     python benchmark.py few_shot --trainers CoOp MuDPT --datasets digits --shots 1 2 4 8 16
     python benchmark.py report output/ --html report.html
 
-Runs are those of scripts/: what one of them has finished the other skips. The exit code is 0, 1 where a run failed, 2
-after a mistake of the user, in one line `error: ...`, 130 after Ctrl-C and 143 after SIGTERM; the same command then
+Runs are those of scripts/: what one of them has finished the other skips. What all runs need, images and weights, is
+looked for before the first one starts. The exit code is 0, 1 where a run failed, 2 after a mistake of the user, in one
+line `error: ...` (one for each thing that is missing), 130 after Ctrl-C and 143 after SIGTERM; the same command then
 goes on.
 """
 
@@ -81,6 +82,9 @@ def add_plan_options(command: argparse.ArgumentParser, protocol: str) -> None:
 
 def add_machine_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", help="list the runs and how long they will take")
+    command.add_argument(
+        "--no-check", action="store_true", help="do not look for images and weights before the first run starts"
+    )
     command.add_argument("--jobs", type=positive, help="runs at a time (one per GPU, else per core; SLURM: no limit)")
     command.add_argument("--launcher", choices=("local", "slurm"), default="local")
     slurm = command.add_argument_group("with --launcher slurm")
@@ -116,6 +120,7 @@ def seed(text: str) -> int:
 
 def run_protocol(args: argparse.Namespace) -> int:
     from comparison.plan import Plan, default_datasets, jobs_of
+    from comparison.preflight import missing
     from comparison.progress import Progress, clock
     from comparison.sweep import execute, tasks_of
     from comparison.tables import Baseline
@@ -138,6 +143,11 @@ def run_protocol(args: argparse.Namespace) -> int:
     if args.dry_run:
         dry_run(tasks, launcher)
         return 0
+    lacking = missing(task.job for task in tasks if task.state == "waiting") if not args.no_check else []
+    for line in lacking:
+        print_error(line)
+    if lacking:
+        return 2
 
     finished = sum(task.state == "finished before" for task in tasks)
     print(

@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 import user_error
@@ -267,7 +267,8 @@ def logged_to(directory: str) -> Iterator[None]:
         if user_message(error) and not saved:
             for path in (*made, *new_folders):
                 if path.is_dir():
-                    path.rmdir()
+                    with suppress(OSError):  # another run may have its folder in it by now
+                        path.rmdir()
                 elif path.name.startswith("log.txt-"):
                     path.replace(folder / "log.txt")
                 elif path.exists():

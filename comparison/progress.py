@@ -95,7 +95,8 @@ def outcome(task: Task) -> str:
     if task.state == "not run":
         return "not run, for want of its model"
     if task.state == "failed":
-        return f"failed again after {clock(task.seconds)}, see {task.job.log}"
+        again = " again" if task.attempts > 1 else ""
+        return f"failed{again} after {clock(task.seconds)}{f': {task.note}' if task.note else ''}, see {task.job.log}"
     if task.state == "waiting":
         return f"failed after {clock(task.seconds)}, is tried once more"
     text = "\n".join(task.job.last_lines(20))

@@ -1,4 +1,4 @@
-"""The runs of a plan from the first to the last: what is finished is skipped, what fails is tried once more."""
+"""The runs of a plan from the first to the last: what is finished is skipped, what breaks down is tried once more."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Protocol
 
 from comparison.job import Job
 from comparison.statistics import mean_of
+from user_error import UserError
 
 ATTEMPTS = 2
+USER_ERROR = 2  # exit code of a run that its user must correct; it would end so again
 SOME = 0.1  # share of a run from which its whole length can be told; before, starting up is most of the time
 ENDED = ("finished before", "done", "failed", "not run")
 
@@ -23,7 +25,7 @@ class Task:
         after: the task whose model it tests, or None.
         state: "waiting", "running" or one of `ENDED`; "not run" for want of its model.
         seconds: how long its last attempt took.
-        note: what the launcher knows of a running one, as its state in a cluster's queue.
+        note: what is known of a running one, as its state in a cluster's queue, or of a failed one.
     """
 
     job: Job
@@ -106,10 +108,14 @@ def _look_at(task: Task, launcher: Launcher, observer: Observer) -> None:
     if code is None:
         return
     task.seconds = time.monotonic() - task.started
-    if code == 0 and task.job.is_complete():
+    try:
+        complete = code == 0 and task.job.is_complete()
+    except UserError as error:  # it wrote other results than those of its settings
+        code, complete, task.note = USER_ERROR, False, str(error)
+    if complete:
         task.state = "done"
     else:
-        task.state = "waiting" if task.attempts < ATTEMPTS else "failed"
+        task.state = "failed" if code == USER_ERROR or task.attempts == ATTEMPTS else "waiting"
     observer.ended(task)
 
 

@@ -32,7 +32,7 @@ with open(os.environ["CALLS"], "a") as calls:
     calls.write(json.dumps(arguments) + "\\n")
 if os.environ.get("FAIL", "no failure") in " ".join(arguments):
     print("line 1\\nerror: it did not work")
-    sys.exit(2)
+    sys.exit(int(os.environ.get("FAIL_CODE", 2)))
 if os.environ.get("SLEEP"):
     import time
     pathlib.Path(os.environ["CALLS"] + ".pid").write_text(str(os.getpid()))
@@ -42,7 +42,8 @@ if "--output-dir" in arguments:
     folder.mkdir(parents=True)
     print("=> result\\n* accuracy: 75.0%")
     results = {"backbone": "tiny", "metrics": {"accuracy": 75.0, "total": 400}, "sampling_error": 2.2,
-               "learned_parameters": 8, "seconds": {"train": 3.0, "total": 4.0}}
+               "learned_parameters": 8, "seconds": {"train": 3.0, "total": 4.0},
+               "config": json.loads(os.environ.get("CONFIG", "{}"))}
     (folder / "results.json").write_text(json.dumps(results))
 """
 
