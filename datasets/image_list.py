@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
+from dassl.utils.image_formats import remedy, unread_format
 from user_error import DataError, did_you_mean
 
 from .own_images import PART_OF, OwnImages, read_text, report_classes_without_images, under_root
@@ -106,6 +107,11 @@ class ImageList(OwnImages):
                 raise DataError(
                     f"{self.list_path}: {without.where} has no split, but {named.where} has one: fill in all, or none "
                     "to have the images split"
+                )
+        for row in rows:
+            if name := unread_format(row.path):
+                raise DataError(
+                    f"{self.list_path}, {row.where}: {row.path} is {name}, which is not read here: {remedy(name)}"
                 )
         missing = [row.path for row in rows if not os.path.isfile(row.path)]
         if missing:
