@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import zlib
 from pathlib import Path
 
+import numpy as np
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
 
 from dassl.utils import read_image
+from tests.dassl.utils.raw_images import png_of_16_bits, tiff
 from tests.hostile.attempts import Kind
 from tests.hostile.mutations import damaged
 
@@ -39,17 +40,11 @@ def originals() -> list[bytes]:
         buffer = io.BytesIO()
         image.save(buffer, form, **options)
         files.append(buffer.getvalue())
+    twelve_of_16 = np.full((23, 37, 3), 4000, np.uint16)
+    sixteen_bits = [png_of_16_bits(twelve_of_16), tiff(twelve_of_16)]
     wide = b"P6 9 9 65535\n" + bytes(range(243)) * 2
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
-    return [*files, b"P3\n2 2\n255\n" + b"12 " * 12, b"P6 11000 11000 255\n", postscript, wide, wide_png()]
-
-
-def wide_png() -> bytes:
-    """Colour of 16 bits of which 12 are used; Pillow writes no such image."""
-    header = b"IHDR" + (37).to_bytes(4) + (23).to_bytes(4) + bytes((16, 2, 0, 0, 0))
-    rows = b"IDAT" + zlib.compress((b"\0" + b"\x0f\xa0" * 3 * 37) * 23)
-    chunks = [len(chunk[4:]).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) for chunk in (header, rows, b"IEND")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return [*files, b"P3\n2 2\n255\n" + b"12 " * 12, b"P6 11000 11000 255\n", postscript, wide, *sixteen_bits]
 
 
 def load(content: tuple[bytes, int, bool], folder: Path) -> None:
