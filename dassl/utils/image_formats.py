@@ -160,15 +160,13 @@ def _describe_tiff(file: IO[bytes], head: bytes) -> str:
         bands, bits, kind = tags.get(277, 1), tags.get(258, (1,))[0], tags.get(339, (1,))[0]
     except Exception:  # Pillow fails in many ways
         return "it is a damaged TIFF"
-    numbers = "floating-point numbers of " if kind == 3 else "signed numbers of " if kind == 2 else ""
-    what = (
-        f"it is a TIFF of {bands} bands of {numbers}{bits} bits"
-        if bands > 1
-        else f"it is a TIFF of {numbers}{bits} bits"
-    )
+    if bits <= 8 and bands <= 4:  # which Pillow reads
+        return "it is a TIFF that is damaged or of an unusual kind"
+    numbers = {2: "signed numbers of ", 3: "floating-point numbers of "}.get(kind, "")
+    what = f"it is a TIFF of {bands} band(s) of {numbers}{bits} bits"
     if bands > 4:
-        what += " (multispectral)"
-    return f"{what}, which Pillow does not read: save {'three of its bands' if bands > 4 else 'it'} as RGB of 8 bits"
+        return f"{what} (multispectral), which Pillow does not read: save three of its bands as RGB of 8 bits"
+    return f"{what}, which Pillow does not read: save it with 8 bits"
 
 
 def _suffix(path: str) -> str:
