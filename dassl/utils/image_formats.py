@@ -11,7 +11,7 @@ from typing import IO
 from PIL import features
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from user_error import shorten
+from user_error import DataError, shorten
 
 # Pillow's formats that are read. Of the others that Pillow knows, some start programs of the system, as EPS does.
 ALWAYS_READ = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
@@ -55,6 +55,7 @@ _FORMAT_BY_BYTES = (
     (0, b"\xff\x0a", "JPEG XL"),
     (128, b"DICM", "DICOM"),
     (0, b"8BPS", "Photoshop"),
+    (0, b"MM\0+", "BigTIFF with its largest bytes first"),
     (0, b"\x76\x2f\x31\x01", "OpenEXR"),
     (0, b"#?RADIANCE", "Radiance HDR"),
     (0, b"\0\0\1\0", "Windows icon"),
@@ -111,6 +112,12 @@ def describe_unread(paths: Iterable[str]) -> list[str]:
     ]
 
 
+def require_format(path: str, listed_at: str) -> None:
+    """Raise a UserError if an image, listed in a file, has a name by which it cannot be read here."""
+    if name := unread_format(path):
+        raise DataError(f"{listed_at}: {path} is {name}, which is not read here: {remedy(name)}")
+
+
 def remedy(name: str) -> str:
     """What to do about an image of a format that cannot be read here."""
     return _REMEDIES.get(name, "save it as PNG or JPEG")
@@ -135,7 +142,7 @@ def identify(file: IO[bytes]) -> str:
     head = file.read(256)
     if not head:
         return "it is empty"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0"):
         return _describe_tiff(file, head)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for start, what in _NO_IMAGE_BY_TEXT.items():

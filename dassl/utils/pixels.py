@@ -99,12 +99,15 @@ def _raw_mode(image: Image.Image) -> str:
     """How the pixels lie in the file, in Pillow's words, such as "RGB;16B"; the image is not loaded yet."""
     args = image.tile[0].args if getattr(image, "tile", None) else ""
     raw = args if isinstance(args, str) else str(args[0]) if args else ""
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(_PLANAR) == 2 and max(tags.get(_BITS, (8,))) > 8 and ";16" not in raw:
+    if _is_planar(image) and max(image.tag_v2.get(_BITS, (8,))) > 8 and ";16" not in raw:
         raise ValueError(
             "its bands of 16 bits lie one after the other, which Pillow misreads: save it as RGB of 8 bits"
         )
     return raw
+
+
+def _is_planar(image: Image.Image) -> bool:
+    return getattr(image, "tag_v2", {}).get(_PLANAR) == 2
 
 
 def _is_wide_ppm(image: Image.Image) -> bool:
@@ -117,14 +120,14 @@ def _wide_colours(image: Image.Image, file: IO[bytes], raw: str, as_shown: bool)
         return image  # pale inks are no sign of a smaller range
     tile, transparent = image.tile[0], image.info.get("transparency") if as_shown else None
     upper = np.asarray(image)
-    colours_fill, alpha_fills = upper[..., :3].max() > 127, not 0 < upper[..., 3:].max(initial=0) <= 127
-    if colours_fill and alpha_fills and transparent is None:
+    colours_fill, alpha_fills = upper[..., :3].max() > 127, upper[..., 3:].max(initial=0) > 127
+    if colours_fill and (alpha_fills or upper.shape[2] == 3) and transparent is None:
         return image
     bands, _, end = raw.partition(";16")
     if tile.codec_name == "ppm":
         file.seek(tile.offset)
         values = np.frombuffer(file.read(2 * upper.size), ">u2").reshape(upper.shape)
-    elif end and bands in ("RGB", "RGBA", "RGBX"):
+    elif end and bands in ("RGB", "RGBA", "RGBX") and not _is_planar(image):
         values = upper.astype(np.uint16) << 8 | _decode(file, f"{bands};16{_OTHER_END[end]}")
     else:
         raise ValueError("its values do not fill their 16 bits, of which Pillow reads the upper 8: save it with 8 bits")

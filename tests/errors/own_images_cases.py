@@ -229,6 +229,9 @@ cases(
         "<file> <lists n images that are missing>: put them there<advice>, or set DATASET.DIR to the folder that the paths start from": (
             HEAD + "9.jpg,cat\n",
         ),
+        "<file>, <where>: <image> is <format>, which is not read here: save it as PNG or JPEG": (
+            HEAD + "0.jpg,cat\n1.JP2,dog\n",
+        ),
         '<file>: all images are of class "<name>", two or more classes are needed': (HEAD + "0.jpg,cat\n1.jpg,cat\n",),
     },
 )

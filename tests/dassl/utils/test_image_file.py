@@ -224,6 +224,7 @@ NAMED = {
     r"it is a TIFF of 4 band\(s\) of 16 bits, which": tiff(BANDS[..., :4], photometric=1, extra=[0] * 3),
     r"it is a TIFF of 3 band\(s\) of floating-point numbers of 32 bits, which": tiff(np.zeros((4, 5, 3), np.float32)),
     "it is a damaged TIFF": b"II*\0",
+    "it is BigTIFF with its largest bytes first, which is not read here": b"MM\0+\0\x08",
     "it is a TIFF that is damaged or": b"II*\0\xff\xff\xff\xff",
     "its pixels are floating-point numbers, whose range is not known: save it with": tiff(
         np.zeros((4, 5, 1), np.float32)

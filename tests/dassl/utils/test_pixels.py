@@ -111,7 +111,7 @@ def test_colours_of_16_bits_are_scaled_by_their_range(bits, write, read):
     assert abs(read(write(of_bits(bits, COLOURS))) - eight_bits(COLOURS)).max() <= 1
 
 
-@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("write", [png_of_16_bits, lambda values: tiff(values, extra=[2])], ids=["png", "tiff"])
 def test_their_alpha_has_a_range_of_its_own(write, bits, read):
     alpha = of_bits(bits, RAMP * 0 + 1)
