@@ -66,7 +66,7 @@ def shades(values: np.ndarray, bits: int = 0) -> np.ndarray:
     if low < 0 or is_offset:
         return ((values.astype(np.int64) - low) * 255 // max(high - low, 1)).astype(np.uint8)
     if needed < 8:
-        return (values.astype(np.int64) * 255 // (2**needed - 1)).astype(np.uint8)
+        return (values.astype(np.uint16) * 255 // (2**needed - 1)).astype(np.uint8)
     return (values >> (needed - 8)).astype(np.uint8)
 
 
@@ -77,12 +77,14 @@ def _grey(image: Image.Image, as_shown: bool) -> Image.Image:
     if image.mode == "I" and tags.get(_SAMPLE_FORMAT, (2,))[0] == 1:
         values = values.view(np.uint32)  # which Pillow has no mode for
     transparent = image.info.get("transparency") if as_shown else None
-    hidden = np.zeros(values.shape, bool) if transparent is None else values == transparent
-    grey = np.full(values.shape, 255, np.uint8)
-    if not hidden.all():
-        grey[~hidden] = shades(values[~hidden], bits)
+    seen = np.ones(values.shape, bool) if transparent is None else values != transparent
+    if not seen.any():
+        return Image.new("RGB", image.size, WHITE)
+    shown = shades(values[seen], bits)
     if tags.get(_PHOTOMETRIC) == 0:  # 0 is white, which Pillow heeds in images of up to 8 bits alone
-        grey = np.where(hidden, 255, 255 - grey)
+        shown = 255 - shown
+    grey = np.full(values.shape, 255, np.uint8)
+    grey[seen] = shown
     return Image.fromarray(grey).convert("RGB")
 
 

@@ -155,7 +155,8 @@ def _look_at(found: Inspection, dataset: SplitDataset, cfg, every_image: bool) -
     notices = io.StringIO()
     with redirect_stdout(notices):
         split = dataset.whole_split()
-    found.images, found.images_as_shown = split, dataset.images_as_shown
+    found.images = ([], [], split[2]) if dataset.only_tested else split
+    found.images_as_shown = dataset.images_as_shown
     found.problems += [line.removeprefix("notice: ") for line in notices.getvalue().splitlines()]
     found.counts = _counts(split, dataset.only_tested)
     found.split_hash = split_hash(split, dataset.image_dir)

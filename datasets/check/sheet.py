@@ -48,7 +48,7 @@ def write_sheet(found: Inspection, path: str) -> str:
     classes = images_per_class(found.images)
     shown = spread(classes, min(len(classes), MOST_IMAGES))
     per_class = next(number for number in OF_CLASS if number * len(shown) <= MOST_IMAGES)
-    images = by_label(chain.from_iterable(found.images))
+    images = by_label({item.impath: item for item in chain.from_iterable(found.images)}.values())
     chosen = [spread(images[label], per_class) for label, _, _ in shown]
     with ThreadPool(available_cores()) as pool:
         read = pool.imap(lambda item: _tile(item, found.images_as_shown), chain.from_iterable(chosen))

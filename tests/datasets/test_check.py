@@ -424,6 +424,13 @@ def test_the_sheet_marks_what_cannot_be_read(own_images, check, tmp_path):
     assert code == 1 and "20 images of 2 classes" in printed and (tmp_path / "sheet.png").exists()
 
 
+def test_a_test_set_is_shown_once(check, tmp_path):
+    make_tree("ImageNetA", tmp_path)
+    printed = check("imagenet_a", "--verbose", "--sheet", str(tmp_path / "sheet.png"))[1]
+    assert "9 images of 3 classes" in printed
+    assert [line.split()[-3:] for line in printed.splitlines() if line.split()[:1] == ["0"]] == [["0", "0", "3"]]
+
+
 @pytest.mark.parametrize("classes", [2, 26, 301])
 def test_the_sheet_is_of_bounded_size(classes, tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.check.sheet._tile", lambda *_: Image.new("RGB", (112, 112)))

@@ -233,6 +233,7 @@ NAMED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("reason", NAMED)
 def test_what_cannot_be_read_is_named_in_one_line(reason, tmp_path):
     (tmp_path / "a.jpg").write_bytes(NAMED[reason])
