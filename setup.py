@@ -29,7 +29,7 @@ setup(
         "torch>=2.6",
         "torchvision>=0.21",
         "numpy>=1.26",
-        "pillow>=10",
+        "pillow>=11",
         "scipy>=1.11",  # scikit-learn's digits, drawn images, annotations in .mat files
         "scikit-learn>=1.3",
         "yacs>=0.1.8",

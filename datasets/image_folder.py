@@ -4,12 +4,12 @@ import os
 from itertools import chain
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
+from dassl.utils.image_formats import describe_unread, is_image, suffixes_read, unread_format
 from user_error import DataError, did_you_mean
 
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
 from .splits import ListedImage, Split, list_files, list_folders, printable, split_off_val
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 LISTS = (".csv", ".tsv", ".jsonl")
 
 
@@ -24,10 +24,10 @@ class ImageFolder(OwnImages):
     - `<dir>/<class>/**`: split 50/20/30 per class, once, and kept in `split_image_folder.json`; FEWEST_TO_SPLIT or more
       images of each class are needed.
 
-    Labels follow the sorted folder names; OwnImages tells where class names come from. Images end in one of SUFFIXES,
-    in upper or lower case, and count to the class however deep they lie in its folder. Links are followed, but none may
-    lead to a folder twice. Hidden files and folders are passed over, and so are files beside the class folders; other
-    files in a class folder get a notice.
+    Labels follow the sorted folder names; OwnImages tells where class names come from. Images end in one of
+    `image_formats.suffixes_read`, in upper or lower case, and count to the class however deep they lie in its folder.
+    Links are followed, but none may lead to a folder twice. Hidden files and folders are passed over, and so are files
+    beside the class folders; other files in a class folder get a notice.
     """
 
     split_file = "split_image_folder.json"
@@ -112,6 +112,7 @@ class ImageFolder(OwnImages):
         label_of = {folder: label for label, folder in enumerate(names)}
         classes: dict[str, list[Datum]] = {}
         left_out: list[str] = []
+        unread: list[str] = []
         deeper: list[str] = []
         for folder in present:
             class_dir = os.path.join(parent, folder)
@@ -121,14 +122,20 @@ class ImageFolder(OwnImages):
                     f"there or remove it{did_you_mean(folder, names)}"
                 )
             files, dead_links = _walk(class_dir, seen)
-            images = sorted(path for path in files if path.lower().endswith(SUFFIXES))
-            left_out += dead_links + [path for path in files if not path.lower().endswith(SUFFIXES)]
+            images = sorted(filter(is_image, files))
+            unread_here = list(filter(unread_format, files))
+            unread += unread_here
+            left_out += dead_links + [path for path in files if not (is_image(path) or unread_format(path))]
             deeper += [path for path in images if os.path.dirname(path) != class_dir]
             if not images:
+                others = "".join(f"; {sentence}" for sentence in describe_unread(unread_here))
+                endings = ", ".join(suffixes_read())
                 raise DataError(
-                    f"ImageFolder: class folder {class_dir} holds no images ({', '.join(SUFFIXES)}): fill or remove it"
+                    f"ImageFolder: class folder {class_dir} holds no images ({endings}): fill or remove it{others}"
                 )
             classes[folder] = [ListedImage(path, label_of[folder], classname=names[folder]) for path in images]
+        for sentence in describe_unread(unread):
+            print(f"notice: {sentence}; they are left out")
         if left_out:
             what = "file(s) that are no images or links to nowhere"
             print(f"notice: left out {len(left_out)} {what}, the first is {left_out[0]}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
+from dassl.utils.image_formats import require_format
 from user_error import DataError, did_you_mean
 
 from .own_images import PART_OF, OwnImages, read_text, report_classes_without_images, under_root
@@ -107,6 +108,8 @@ class ImageList(OwnImages):
                     f"{self.list_path}: {without.where} has no split, but {named.where} has one: fill in all, or none "
                     "to have the images split"
                 )
+        for row in rows:
+            require_format(row.path, f"{self.list_path}, {row.where}")
         missing = [row.path for row in rows if not os.path.isfile(row.path)]
         if missing:
             separator = ', write "/" for each "\\"' if os.sep == "/" and "\\" in missing[0] else ""
@@ -120,6 +123,7 @@ class ImageList(OwnImages):
         seen: set[str] = set()
         for item in (item for part in split for item in part):
             path = os.path.normpath(item.impath)
+            require_format(path, self.list_path)
             if path in seen:
                 raise DataError(f"{self.list_path} lists {path} twice: keep one, to train or to test on")
             seen.add(path)

@@ -28,6 +28,7 @@ class OwnImages(SplitDataset):
     is: a folder, or a line of a list.
     """
 
+    images_as_shown = True
     names_dir = ""  # the folder where classnames.txt is looked for
     names_path = ""  # the file that names the classes; "": none
 

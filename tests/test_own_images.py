@@ -25,7 +25,7 @@ def pictures(tmp_path_factory):
         (root / "mine" / name).mkdir(parents=True)
         for number in range(12):
             pixels = np.clip(np.array(colour) + random.randint(-20, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
-            suffix = ("jpg", "png", "webp", "bmp", "tif", "ppm")[number % 6]
+            suffix = ("jpg", "png", "webp", "bmp", "tif", "ppm", "gif", "jfif")[number % 8]
             Image.fromarray(pixels).save(root / "mine" / name / f"{number:02d}.{suffix}")
     (root / "mine" / "classnames.txt").write_text(NAMES)
     return root

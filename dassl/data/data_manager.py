@@ -12,7 +12,7 @@ from dassl.config import get_cfg_default
 from dassl.utils import ConfigError, DataError, read_image
 from dassl.utils.distributed import processes_on_machine, share, world_size
 
-from .datasets import build_dataset
+from .datasets import build_dataset, images_as_shown
 from .epoch_loader import EpochLoader
 from .image_cache import ImageCache
 from .samplers import build_sampler
@@ -204,6 +204,7 @@ class DatasetWrapper(Dataset):
             )
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.to_tensor = build_img0_transform(cfg) if self.return_img0 else None
+        self._as_shown = images_as_shown(cfg)
         self._exact = loader_setting(cfg, "EXACT_DECODING")
         cache_bytes = loader_setting(cfg, "CACHE_MB") * 2**20 if is_train else 0
         self.cache = ImageCache(len(data_source), cache_bytes)
@@ -232,7 +233,7 @@ class DatasetWrapper(Dataset):
         path = self.data_source[idx].impath
         image = self.cache.get(idx, path)
         if image is None:
-            image = read_image(path, None if self._exact else self._suffices)
+            image = read_image(path, None if self._exact else self._suffices, self._as_shown)
             self.cache.put(idx, path, image)
         return image
 

@@ -11,6 +11,7 @@ from .errors import (
     UserError,
     did_you_mean,
 )
+from .image_file import read_image
 from .logger import Logger, setup_logger
 from .meters import AverageMeter, MetricMeter
 from .progress import progress_bar
@@ -22,7 +23,6 @@ from .tools import (
     get_most_similar_str_to_a_from_b,
     listdir_nohidden,
     mkdir_if_missing,
-    read_image,
     read_json,
     set_random_seed,
     tolist_if_not,

@@ -1,30 +1,22 @@
 """Files, seeds and names: the small functions of the Dassl API."""
 
 import json
-import math
 import os
 import platform
 import random
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import SequenceMatcher
 from importlib import metadata
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from regular_file import regular_only
 
 from .atomic import atomic_write
 from .errors import ConfigError, DataError, OutputError, UnknownNameError, did_you_mean
-
-# Formats of data sets. Of the others that Pillow knows, some start programs of the system, as EPS does.
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
-MOST_PIXELS = 2**27  # which take half a gigabyte; cameras of phones have 108 million
-MOST_ELONGATED = 500  # length through breadth: a resized image keeps it, and its shorter side is as long as all others'
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # above which Pillow warns, of what is refused here
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+from .image_file import read_image as read_image  # upstream's place of it
 
 
 def mkdir_if_missing(dirname: str) -> None:
@@ -77,41 +69,6 @@ def read_json(fpath: str, advice: str = "mend or replace it"):
 def write_json(obj, fpath: str) -> None:
     with atomic_write(fpath) as file:
         json.dump(obj, file, indent=4, separators=(",", ": "))
-
-
-def read_image(path: str, suffices: Callable[[int, int], bool] | None = None) -> Image.Image:
-    """Return the image as RGB.
-
-    Args:
-        suffices: whether an image of this width and height is large enough. A JPEG is decoded at 1/8, 1/4 or 1/2 of
-            its size, rounded up, if that is; this takes a fraction of the time.
-
-    Raises:
-        UserError: the file is missing, truncated, no image of `IMAGE_FORMATS`, or has more than MOST_PIXELS.
-    """
-    try:
-        with open(path, "rb", opener=regular_only) as file, Image.open(file, formats=IMAGE_FORMATS) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise ValueError(f"it has {width} x {height} pixels, more than {MOST_PIXELS:,}")
-            if max(width, height) > MOST_ELONGATED * min(width, height):
-                raise ValueError(f"it has {width} x {height} pixels, which is no shape of an image")
-            for divisor in (8, 4, 2) if suffices else ():
-                if suffices(math.ceil(width / divisor), math.ceil(height / divisor)):
-                    image.draft(None, (width // divisor, height // divisor))  # does nothing to other formats
-                    break
-            if image.mode == "F":
-                raise ValueError("its pixels are floating-point numbers, whose range is not known")
-            if image.mode.startswith("I"):  # 16 bits a pixel; convert would cut off all that is above 255
-                image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise DataError(f"image not found: {path}: put it there, or take it out of the data set") from error
-    except Exception as error:  # Pillow's decoders fail in many ways
-        reason = getattr(error, "strerror", None) or error
-        if isinstance(error, (UnidentifiedImageError, KeyError)):  # KeyError: a format that Pillow was built without
-            reason = f"it is damaged or none of {', '.join(IMAGE_FORMATS)}"
-        raise DataError(f"cannot read the image {path}: {reason}; replace the file or take it out") from error
 
 
 def set_random_seed(seed: int) -> None:

@@ -2,10 +2,9 @@
 
 import io
 import os
-from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 
 from dassl.config import get_cfg_default
 from dassl.data.data_manager import available_cores
-from dassl.data.datasets import DATASET_REGISTRY, Datum
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import progress_bar, read_image
 from datasets import add_config
 from datasets.generated_dataset import GeneratedDataset
@@ -42,6 +41,8 @@ class Inspection:
         split_hash: see splits.split_hash; "" if there is no split.
         looked_at: number of images that were decoded; unreadable: those that could not be.
         problems: what is wrong, and what to do about it, one sentence each.
+        images: all that there are, as (train, val, test); () if the split cannot be read.
+        images_as_shown: how they are read, see DatasetBase.
     """
 
     name: str
@@ -53,6 +54,13 @@ class Inspection:
     looked_at: int = 0
     unreadable: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    images: Split | tuple[()] = ()
+    images_as_shown: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether these are a person's own images."""
+        return self.name not in known_names()
 
     @property
     def is_usable(self) -> bool:
@@ -147,6 +155,8 @@ def _look_at(found: Inspection, dataset: SplitDataset, cfg, every_image: bool) -
     notices = io.StringIO()
     with redirect_stdout(notices):
         split = dataset.whole_split()
+    found.images = ([], [], split[2]) if dataset.only_tested else split
+    found.images_as_shown = dataset.images_as_shown
     found.problems += [line.removeprefix("notice: ") for line in notices.getvalue().splitlines()]
     found.counts = _counts(split, dataset.only_tested)
     found.split_hash = split_hash(split, dataset.image_dir)
@@ -221,35 +231,40 @@ def _is_made_here(found: Inspection, dataset: SplitDataset, split: Split, cfg) -
     return False
 
 
-def _look_at_images(found: Inspection, split: Iterable[list[Datum]], every_image: bool) -> None:
+def _look_at_images(found: Inspection, split: Split, every_image: bool) -> None:
     paths = list(dict.fromkeys(item.impath for item in chain.from_iterable(split)))
     looked_at = paths if every_image else spread(paths, SAMPLE)
     found.looked_at = len(looked_at)
     # Threads: Pillow decodes without the lock of the interpreter.
     with ThreadPool(available_cores()) as pool:
         results = progress_bar(
-            pool.imap(_is_readable, looked_at, chunksize=8), total=len(looked_at), desc=found.name, unit=" images"
+            pool.imap(partial(_why_unreadable, as_shown=found.images_as_shown), looked_at, chunksize=8),
+            total=len(looked_at),
+            desc=found.name,
+            unit=" images",
         )
-        found.unreadable = [path for path, readable in zip(looked_at, results, strict=True) if not readable]
+        reasons = {path: reason for path, reason in zip(looked_at, results, strict=True) if reason}
+    found.unreadable = list(reasons)
     if found.unreadable:
         found.state = UNUSABLE
         others = "" if every_image else " (--all looks at all)"
         found.problems.append(
             f"{len(found.unreadable):,} of {found.looked_at:,} images cannot be read{others}: "
-            f"{shorten(found.unreadable)}: get them again"
+            f"{shorten(found.unreadable)}: get them again, or take them out"
         )
+        found.problems.append(next(iter(reasons.values())))
 
 
 def spread(items: list, number: int) -> list:
     """Return ``number`` of ``items``, evenly spread, with the first and the last; all if there are fewer."""
     if len(items) <= number:
         return items
-    return [items[round(index * (len(items) - 1) / (number - 1))] for index in range(number)]
+    return [items[round(index * (len(items) - 1) / max(number - 1, 1))] for index in range(number)]
 
 
-def _is_readable(path: str) -> bool:
+def _why_unreadable(path: str, as_shown: bool) -> str:
     try:
-        read_image(path)
-    except UserError:
-        return False
-    return True
+        read_image(path, as_shown=as_shown)
+    except UserError as error:
+        return str(error)
+    return ""

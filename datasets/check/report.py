@@ -1,12 +1,15 @@
 """What was found of the data sets, as a table with a paragraph for each that needs one."""
 
+from collections import Counter
+
 from tabulate import tabulate
 
-from datasets.splits import PARTS
+from datasets.splits import PARTS, Split
 
 from .inspection import Inspection
 
 HEADERS = ("data set", "state", "classes", *PARTS, "split", "unreadable")
+MOST_CLASSES = 100  # shown unless all are asked for
 LEGEND = """\
 (n): as published; split: where it is from and the start of its hash; unreadable: of the images looked at"""
 
@@ -15,7 +18,7 @@ def render(inspections: list[Inspection], verbose: bool = False) -> str:
     """Return the table, and below it what is wrong and what to do.
 
     Args:
-        verbose: with the whole hash of each split.
+        verbose: with the whole hash of each split, and the numbers of images of every class.
     """
     table = tabulate(
         [_row(found) for found in inspections],
@@ -23,7 +26,8 @@ def render(inspections: list[Inspection], verbose: bool = False) -> str:
         colalign=("left", "left", *["right"] * 4, "left", "right"),
         disable_numparse=True,
     )
-    return "\n\n".join([f"{table}\n{LEGEND}", *filter(None, (_paragraph(found, verbose) for found in inspections))])
+    paragraphs = [part for found in inspections for part in (_classes(found, verbose), _paragraph(found, verbose))]
+    return "\n\n".join([f"{table}\n{LEGEND}", *filter(None, paragraphs)])
 
 
 def _row(found: Inspection) -> list[str]:
@@ -42,6 +46,28 @@ def _number(found: Inspection, what: str) -> str:
     if found.counts and published not in (None, number):
         text += f" ({published:,})"
     return text
+
+
+def _classes(found: Inspection, verbose: bool) -> str:
+    """The images of each class of a person's own data, and of any other where ``verbose``."""
+    if not found.images or not (verbose or found.is_own):
+        return ""
+    rows = [[str(label), name, *map(str, counts)] for label, name, counts in images_per_class(found.images)]
+    left_out = 0 if verbose else max(0, len(rows) - MOST_CLASSES)
+    table = tabulate(
+        rows[: len(rows) - left_out],
+        headers=("label", "class", *PARTS),
+        colalign=("right", "left", "right", "right", "right"),
+        disable_numparse=True,
+    )
+    return f"{table}\n... and {left_out:,} more classes (--verbose shows all)" if left_out else table
+
+
+def images_per_class(images: Split) -> list[tuple[int, str, list[int]]]:
+    """Return (label, class name, numbers of images in train, val and test) for each class."""
+    names = {item.label: item.classname for part in images for item in part}
+    counts = [Counter(item.label for item in part) for part in images]
+    return [(label, names[label], [count[label] for count in counts]) for label in sorted(names)]
 
 
 def _paragraph(found: Inspection, verbose: bool) -> str:

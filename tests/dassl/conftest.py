@@ -44,6 +44,11 @@ class SquaresWithoutVal(Squares):
         self._val = None
 
 
+@DATASET_REGISTRY.register(force=True)
+class SquaresAsShown(Squares):
+    images_as_shown = True
+
+
 @TRAINER_REGISTRY.register(force=True)
 class Linear(TrainerX):
     """Dropout makes its steps depend on the random state, momentum on the optimizer's."""

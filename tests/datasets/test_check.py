@@ -1,12 +1,14 @@
 import errno
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dassl.data.datasets import DATASET_REGISTRY
 from datasets.check import __main__ as command
@@ -16,13 +18,17 @@ from datasets.check.inspection import (
     MISSING,
     NOT_MADE,
     UNUSABLE,
+    Inspection,
     inspect,
     known_names,
     published_names,
     resolve,
     spread,
 )
+from datasets.check.sheet import write_sheet
 from datasets.dtd import DescribableTextures
+from datasets.splits import ListedImage
+from tests.dassl.utils.raw_images import tiff
 from tests.datasets.fake_trees import TREES, make_tree
 
 ROOT = Path(__file__).parents[2]
@@ -342,6 +348,116 @@ def test_a_mistake_in_ones_own_folder_is_told(own_images, check):
     (own_images / "empty").mkdir()
     code, printed, _ = check("mine")
     assert code == 1 and str(own_images / "empty") in printed
+
+
+def test_the_images_of_each_class_are_counted(own_images, check):
+    (own_images / "cat/10.png").write_bytes((own_images / "cat/0.png").read_bytes())
+    printed = check("mine")[1]
+    assert [line.split() for line in printed.splitlines() if line.endswith(tuple("0123456789"))][-2:] == [
+        ["0", "cat", "6", "2", "3"],
+        ["1", "dog", "5", "2", "3"],
+    ]
+
+
+def test_of_published_data_sets_they_are_counted_where_all_is_asked_for(dtd, check):
+    assert "banded  " not in check("dtd")[1]
+    assert sum(line.split()[1:2] == ["banded"] for line in check("dtd", "--verbose")[1].splitlines()) == 1
+
+
+def test_many_classes_are_not_all_listed(check, tmp_path):
+    image = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(image, "PNG")
+    for label in range(120):
+        (tmp_path / f"mine/{label:03d}").mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / f"mine/{label:03d}/{number}.png").write_bytes(image.getvalue())
+    assert "\n... and 20 more classes (--verbose shows all)" in check("mine")[1]
+    assert "more classes" not in check("mine", "--verbose")[1]
+    code, printed, _ = check("mine", "--sheet", str(tmp_path / "sheet.png"))
+    assert code == 0 and "240 images of 120 classes" in printed
+
+
+def test_an_image_that_cannot_be_read_is_told_with_the_reason(own_images, check):
+    bands = tiff(np.zeros((4, 5, 13), np.uint16), photometric=1, extra=[0] * 12)
+    (own_images / "dog/5.tif").write_bytes(bands)
+    code, printed, _ = check("mine")
+    assert code == 1
+    assert f"{own_images}/dog/5.tif: it is a TIFF of 13 band(s) of 16 bits (multispectral)" in printed
+
+
+def test_images_of_formats_that_are_not_read_are_told(own_images, check):
+    for name in ("a.CR2", "b.cr2", "c.jp2"):
+        (own_images / "dog" / name).touch()
+    code, printed, _ = check("mine")
+    assert code == 0
+    assert "2 image(s) are camera raw, which is not read here: save it as PNG or JPEG (" in printed
+    assert "1 image(s) are JPEG 2000, which is not read here" in printed
+
+
+# Contact sheet -----------------------------------------------------------------------------------------------------
+
+
+def colours_of(path):
+    with Image.open(path) as sheet:
+        return {colour for number, colour in sheet.getcolors(2**24) if number > 500}
+
+
+def test_the_sheet_shows_what_is_read(check, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 8
+    for name, colour in (("Кошка", (200, 0, 0)), ("猫 with a long name " * 8, (0, 200, 0))):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(6):
+            image = Image.new("RGB", (40, 20), colour)
+            image.paste((0, 0, 200), (36, 0, 40, 20))  # is at the top once it is turned, and cut off there
+            image.save(tmp_path / "mine" / name / f"{number}.png", exif=exif)
+            Image.new("RGBA", (20, 20), (9, 9, 9, 0)).save(tmp_path / "mine" / name / f"clear {number}.png")
+    code, printed, _ = check("mine", "--sheet", str(tmp_path / "new folder/sheet.PNG"))
+    assert code == 0
+    assert f"wrote {tmp_path}/new folder/sheet.PNG: 24 images of 2 classes, as the program sees them" in printed
+    assert colours_of(tmp_path / "new folder/sheet.PNG") == {(255, 255, 255), (200, 0, 0), (0, 200, 0)}
+
+
+def test_the_sheet_marks_what_cannot_be_read(own_images, check, tmp_path):
+    (own_images / "dog/5.png").write_bytes(b"")
+    code, printed, _ = check("mine", "--sheet", str(tmp_path / "sheet.png"))
+    assert code == 1 and "20 images of 2 classes" in printed and (tmp_path / "sheet.png").exists()
+
+
+def test_a_test_set_is_shown_once(check, tmp_path):
+    make_tree("ImageNetA", tmp_path)
+    printed = check("imagenet_a", "--verbose", "--sheet", str(tmp_path / "sheet.png"))[1]
+    assert "9 images of 3 classes" in printed
+    assert [line.split()[-3:] for line in printed.splitlines() if line.split()[:1] == ["0"]] == [["0", "0", "3"]]
+
+
+@pytest.mark.parametrize("classes", [2, 26, 301])
+def test_the_sheet_is_of_bounded_size(classes, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.check.sheet._tile", lambda *_: Image.new("RGB", (112, 112)))
+    items = [
+        ListedImage(f"{label}_{n}.png", label, classname=f"{label}") for label in range(classes) for n in range(30)
+    ]
+    told = write_sheet(Inspection("mine", images=(items, [], [])), str(tmp_path / "sheet.png"))
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width <= 1600 and sheet.height <= 5000
+    assert ("300 images of 300 of" in told) == (classes > 300)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("mine", "dtd", "--sheet", "s.png"), "--sheet shows one data set, but 2 is named: name one"),
+        (("--sheet", "s.png"), "--sheet shows one data set, but none is named: name one"),
+        (("mine", "--sheet", "s.jpg"), "--sheet s.jpg: the picture is a PNG, so let its name end in .png"),
+        (("digits", "--sheet", "s.png"), "digits is not made yet: there are no images for a sheet, see above"),
+        (("mine", "--sheet", "mine/cat/0.png/s.png"), "cannot write"),
+    ],
+)
+def test_mistakes_with_the_sheet_are_told_in_a_line(arguments, error, own_images, check, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, printed = check(*arguments)
+    assert code == 2 and printed.startswith("error: ") and error in printed and printed.count("\n") == 1
+    assert not list(tmp_path.rglob("s.*"))
 
 
 def test_a_data_set_file_of_another_kind_is_told(check, monkeypatch):

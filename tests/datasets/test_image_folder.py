@@ -173,6 +173,15 @@ def test_suffixes_count_in_any_case_and_other_files_get_a_notice(build, make_ima
     assert "left out 1 file(s)" in notice and "notes.txt" in notice
 
 
+def test_images_of_formats_that_are_not_read_get_a_notice_each(build, make_images, capsys):
+    make_images("mine", {"cat": [*(f"{n}.JFIF" for n in range(4)), "a.CR2", "b.cr2", "c.dcm"], "dog": 4})
+    dataset = build("ImageFolder", directory="mine")
+    assert len(dataset.train_x) + len(dataset.val) + len(dataset.test) == 8
+    notices = capsys.readouterr().out.splitlines()[:2]
+    assert notices[0].startswith("notice: 2 image(s) are camera raw, which is not read here: save it as PNG or JPEG (")
+    assert notices[0].endswith("; they are left out") and "1 image(s) are DICOM" in notices[1]
+
+
 def test_a_link_to_nowhere_gets_a_notice(build, make_images, capsys):
     folder = make_images("mine", {"cat": 5, "dog": 4})
     (folder / "cat" / "gone.jpg").symlink_to("nowhere.jpg")

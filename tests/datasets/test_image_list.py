@@ -305,3 +305,16 @@ def test_no_list_a_missing_one_and_a_missing_folder_are_named(build, build_list,
     assert f"DATASET.LIST {tmp_path / 'mine/yours.csv'} is no file" in message
     message = user_error(build_list, csv_text(rows), directory="elsewhere")
     assert f"DATASET.DIR {tmp_path / 'elsewhere'} is no folder" in message
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.json"])
+def test_an_image_of_a_format_that_is_not_read_is_told_before_any_work(name, build_list, rows, images, user_error):
+    rows[-1][0] = "polar_bear/image.jp2"
+    (images / rows[-1][0]).touch()
+    parts = {
+        part: [[path, label == "cat", label] for path, label, of in rows if of == part] for part in ("train", "test")
+    }
+    content = csv_text(rows) if name == "mine.csv" else json.dumps({**parts, "val": []})
+    message = user_error(build_list, content, name)
+    assert "polar_bear/image.jp2 is JPEG 2000, which is not read here: save it as PNG or JPEG" in message
+    assert str(images / name) in message and ("line 21" in message) == (name == "mine.csv")

@@ -64,8 +64,8 @@ cases(
         'ImageFolder: <folder> has no counterpart: class "<name>" has no folder in train: add it there or remove it<did you mean>': (
             [*PARTS, "test/bird/0.jpg"],
         ),
-        "ImageFolder: class folder <folder> holds no images (<suffixes>): fill or remove it": (
-            [*CLASSES, "bird/0.gif"],
+        "ImageFolder: class folder <folder> holds no images (<suffixes>): fill or remove it; <n> image(s) are Windows icon, which is not read here: save it as PNG or JPEG (<files>)": (
+            [*CLASSES, "bird/0.ico"],
         ),
         "<class> has <n> image(s), <n> or more of each class are needed to split them 50/20/30 into train, val and test: add images or remove the class<others>": (
             ["cat/{4}.jpg", "dog/{3}.jpg"],
@@ -228,6 +228,9 @@ cases(
         ),
         "<file> <lists n images that are missing>: put them there<advice>, or set DATASET.DIR to the folder that the paths start from": (
             HEAD + "9.jpg,cat\n",
+        ),
+        "<file>, <where>: <image> is <format>, which is not read here: save it as PNG or JPEG": (
+            HEAD + "0.jpg,cat\n1.JP2,dog\n",
         ),
         '<file>: all images are of class "<name>", two or more classes are needed': (HEAD + "0.jpg,cat\n1.jpg,cat\n",),
     },

@@ -51,6 +51,10 @@ class Datum:
 class DatasetBase:
     """The splits of a dataset. Its classes are those of ``train_x``.
 
+    A subclass with ``images_as_shown`` has its images read as a viewer shows them: turned as their EXIF data say,
+    transparent parts on white, see `dassl.utils.read_image`. Without it, which is right for published datasets and what
+    a third party's dataset file gets, they are read as upstream Dassl reads them.
+
     Args:
         train_x: labelled training images.
         train_u: unlabelled ones, if any.
@@ -63,6 +67,7 @@ class DatasetBase:
 
     dataset_dir = ""  # the dataset's folder under DATASET.ROOT
     domains: list[str] = []
+    images_as_shown = False
 
     def __init__(
         self,

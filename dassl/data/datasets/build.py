@@ -4,6 +4,13 @@ from dassl.utils.distributed import main_first
 DATASET_REGISTRY = Registry("DATASET")
 
 
+def images_as_shown(cfg) -> bool:
+    """Whether the images of the dataset that ``cfg.DATASET.NAME`` names are read as a viewer shows them."""
+    name = cfg.DATASET.NAME
+    known = name in DATASET_REGISTRY.registered_names()  # a trainer of others may build loaders without a dataset
+    return known and getattr(DATASET_REGISTRY.get(name), "images_as_shown", False)
+
+
 def build_dataset(cfg):
     """Build the dataset that ``cfg.DATASET.NAME`` names."""
     dataset = DATASET_REGISTRY.get(cfg.DATASET.NAME)

@@ -2,7 +2,7 @@ import os
 
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision import transforms as tv
 
 from dassl.data import DataManager, DatasetWrapper, build_data_loader
@@ -146,6 +146,51 @@ def test_training_images_are_decoded_once_within_the_budget(cfg, pictures):
     for index, dataset in ((2, train), (0, test)):
         with pytest.raises(UserError, match="image not found"):
             dataset[index]
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """One that lies on its side and one with a transparent half, and how a viewer shows them."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying = Image.new("RGB", (40, 20), (200, 0, 0))
+    lying.paste((0, 0, 200), (0, 0, 20, 20))
+    lying.save(tmp_path / "lying.png", exif=exif)
+    clear = Image.new("RGBA", (40, 20), (200, 0, 0, 0))
+    clear.paste((0, 0, 200, 255), (0, 0, 20, 20))
+    clear.save(tmp_path / "clear.png")
+    on_white = Image.new("RGB", (40, 20), (255, 255, 255))
+    on_white.paste(clear, mask=clear)
+    items = [Datum(str(tmp_path / name)) for name in ("lying.png", "clear.png")]
+    return items, [lying.transpose(Image.Transpose.ROTATE_270), on_white]
+
+
+def pixels(images):
+    return [(image.size, image.tobytes()) for image in images]
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_only_a_dataset_that_says_so_has_its_images_read_as_they_are_shown(cfg, photographs, is_train):
+    items, shown = photographs
+    for name in ("Squares", "SquaresAsShown", "of a third party"):
+        cfg.DATASET.NAME = name
+        dataset = DatasetWrapper(cfg, items, is_train=is_train)
+        expected = shown if name == "SquaresAsShown" else [Image.open(item.impath).convert("RGB") for item in items]
+        for _ in range(2):  # decoded, then from the cache
+            assert pixels(dataset[index]["img"] for index in range(2)) == pixels(expected)
+        assert len(dataset.cache) == 2 * is_train
+
+
+def test_loaders_of_training_and_test_read_own_images_as_they_are_shown(cfg, photographs):
+    items, shown = photographs
+    cfg.DATASET.NAME = "SquaresAsShown"
+    cfg.DATALOADER.NUM_WORKERS = 1
+    for is_train in (True, False):
+        transform = build_transform(cfg, is_train=False)
+        loader = build_data_loader(cfg, data_source=items, batch_size=2, tfm=transform, is_train=is_train)
+        for _ in range(2):
+            for batch in loader:
+                assert torch.equal(batch["img"], torch.stack([transform(shown[index]) for index in batch["index"]]))
 
 
 def test_cache_can_be_turned_off(cfg, pictures):
