@@ -17,7 +17,7 @@ def document(root):
 def test_the_worked_port_trains_and_its_checkpoint_tests_the_same(document, root, tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL)
     assert len(code.splitlines()) <= 60
-    for name in ("clip", "dassl", "datasets", "trainers", "configs"):
+    for name in ("clip", "comparison", "dassl", "datasets", "trainers", "configs"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in root.glob("*.py"):
         shutil.copy(file, tmp_path)
