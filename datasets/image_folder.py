@@ -7,7 +7,7 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from user_error import DataError, did_you_mean
 
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
-from .splits import ListedImage, Split, list_files, list_folders, printable, split_off_val
+from .splits import ListedImage, Split, list_dead_links, list_files, list_folders, split_off_val
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 LISTS = (".csv", ".tsv", ".jsonl")
@@ -26,8 +26,8 @@ class ImageFolder(OwnImages):
 
     Labels follow the sorted folder names; OwnImages tells where class names come from. Images end in one of SUFFIXES,
     in upper or lower case, and count to the class however deep they lie in its folder. Links are followed, but none may
-    lead to a folder twice. Hidden files and folders are passed over, and so are files beside the class folders; other
-    files in a class folder get a notice.
+    lead to a folder twice. Hidden files and folders and those of systems (`system_files.py`) are passed over, and so
+    are files beside the class folders; other files in a class folder get a notice.
     """
 
     split_file = "split_image_folder.json"
@@ -140,10 +140,10 @@ class ImageFolder(OwnImages):
 def _folders(parent: str) -> list[str]:
     """Return the folders in `parent`, after checking that a link is none that is gone."""
     folders = list_folders(parent)
-    for name in sorted(os.listdir(parent)):
+    for name in list_dead_links(parent):
         path = os.path.join(parent, name)
-        if not name.startswith(".") and not os.path.exists(path) and os.path.islink(path):
-            raise DataError(f"ImageFolder: the link {printable(path)} leads nowhere: mend or remove it")
+        if os.path.islink(path):
+            raise DataError(f"ImageFolder: the link {path} leads nowhere: mend or remove it")
     return folders
 
 
@@ -159,11 +159,9 @@ def _walk(folder: str, seen: dict[str, str]) -> tuple[list[str], list[str]]:
             "remove the link"
         )
     seen[real] = folder
-    names, folders = list_files(folder), list_folders(folder)
-    others = {name for name in os.listdir(folder) if not name.startswith(".")}.difference(names, folders)
-    files = [os.path.join(folder, name) for name in names]
-    dead_links = [os.path.join(folder, name) for name in sorted(others)]
-    for name in folders:
+    files = [os.path.join(folder, name) for name in list_files(folder)]
+    dead_links = [os.path.join(folder, name) for name in list_dead_links(folder)]
+    for name in list_folders(folder):
         deeper = _walk(os.path.join(folder, name), seen)
         files += deeper[0]
         dead_links += deeper[1]

@@ -22,6 +22,7 @@ from itertools import chain
 
 from dassl.data.datasets import Datum
 from dassl.utils import write_json
+from system_files import is_system_file
 from user_error import ConfigError, DataError, did_you_mean, shorten
 
 from .annotations import read_json
@@ -52,16 +53,21 @@ class ListedImage(Datum):
 
 
 def list_folders(folder: str) -> list[str]:
-    """Return the sorted names of the folders in `folder`, hidden ones left out."""
+    """Return the sorted names of the folders in `folder`, without hidden ones and those of systems."""
     return _list(folder, os.DirEntry.is_dir)
 
 
 def list_files(folder: str) -> list[str]:
-    """Return the sorted names of the files in `folder`, hidden ones left out.
+    """Return the sorted names of the files in `folder`, without hidden ones and those of systems.
 
     Sorted, because the order of a directory listing is the file system's own and would leak into every subset.
     """
     return _list(folder, os.DirEntry.is_file)
+
+
+def list_dead_links(folder: str) -> list[str]:
+    """Return the sorted names of what is neither a file nor a folder in `folder`, as a link that leads nowhere."""
+    return _list(folder, lambda entry: not entry.is_file() and not entry.is_dir())
 
 
 def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
@@ -70,7 +76,7 @@ def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 path = entry.path  # what fails below, for instance a link that leads to itself
-                if not entry.name.startswith(".") and is_wanted(entry):
+                if not is_system_file(entry.name) and is_wanted(entry):
                     names.append(entry.name)
     except OSError as error:
         what = "cannot be listed" if path == folder else "cannot be followed"

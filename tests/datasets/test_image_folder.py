@@ -340,3 +340,30 @@ def test_test_images_without_class_folders_are_reported(build, make_images, user
 
 def test_new_classes_are_the_second_half(parts, build):
     assert build("ImageFolder", directory="mine", subsample="new").classnames == ["polar bear"]
+
+
+SYSTEM_FOLDERS = ("@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle")
+SYSTEM_FOLDERS += (".ipynb_checkpoints", ".thumbnails", ".Trash-1000", ".@__thumb", "@Recently-Snapshot", "#snapshot")
+
+
+@pytest.mark.parametrize("where", ["mine", "mine/cat", "mine/polar_bear/deeper"])
+def test_folders_of_systems_are_passed_over_among_classes_and_below_them(flat, build, make_images, capsys, where):
+    before = build("ImageFolder", directory="mine").split_hash
+    make_images(where, {f"{name}/image_0001.jpg": ["SYNOPHOTO_THUMB_M.jpg"] for name in SYSTEM_FOLDERS})
+    make_images(where, {".": ["Thumbs.db", ".DS_Store", "._image_0001.jpg", "desktop.ini", "a.jpg@SynoEAStream"]})
+    (flat / "split_image_folder.json").unlink()
+    capsys.readouterr()
+    assert build("ImageFolder", directory="mine").split_hash == before
+    assert capsys.readouterr().out.startswith("notice: made the split"), "no word of what is passed over"
+
+
+@pytest.mark.parametrize("where", ["mine", "mine/train", "mine/test", "mine/val/cat"])
+def test_folders_of_systems_are_passed_over_beside_parts_and_in_them(parts, build, make_images, capsys, where):
+    make_images(where, dict.fromkeys(SYSTEM_FOLDERS, 2))
+    assert sizes(build("ImageFolder", directory="mine")) == [20, 6, 9]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_class_may_be_called_as_a_system_calls_a_folder_in_an_ordinary_word(build, make_images):
+    make_images("mine", {"recycled": 4, "thumbs": 4})
+    assert build("ImageFolder", directory="mine").classnames == ["recycled", "thumbs"]
