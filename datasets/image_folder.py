@@ -6,6 +6,7 @@ from itertools import chain
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from user_error import DataError, did_you_mean
 
+from .class_names import normal_form
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
 from .splits import ListedImage, Split, list_dead_links, list_files, list_folders, split_off_val
 
@@ -109,13 +110,15 @@ class ImageFolder(OwnImages):
             raise DataError(
                 f"ImageFolder: {parent} holds no class folders: sort its images into {parent}/<class>/{_hint(parent)}"
             )
+        class_of = {normal_form(folder): folder for folder in names}  # a Mac may have copied one of the parts
         label_of = {folder: label for label, folder in enumerate(names)}
         classes: dict[str, list[Datum]] = {}
         left_out: list[str] = []
         deeper: list[str] = []
         for folder in present:
             class_dir = os.path.join(parent, folder)
-            if folder not in names:
+            known = folder if folder in names else class_of.get(normal_form(folder))
+            if known is None:
                 raise DataError(
                     f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in train: add it '
                     f"there or remove it{did_you_mean(folder, names)}"
@@ -128,7 +131,7 @@ class ImageFolder(OwnImages):
                 raise DataError(
                     f"ImageFolder: class folder {class_dir} holds no images ({', '.join(SUFFIXES)}): fill or remove it"
                 )
-            classes[folder] = [ListedImage(path, label_of[folder], classname=names[folder]) for path in images]
+            classes[folder] = [ListedImage(path, label_of[known], classname=names[known]) for path in images]
         if left_out:
             what = "file(s) that are no images or links to nowhere"
             print(f"notice: left out {len(left_out)} {what}, the first is {left_out[0]}")

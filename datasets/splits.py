@@ -26,6 +26,7 @@ from system_files import is_system_file
 from user_error import ConfigError, DataError, did_you_mean, shorten
 
 from .annotations import read_json
+from .class_names import both, tokens
 
 Split = tuple[list[Datum], list[Datum], list[Datum]]
 
@@ -113,11 +114,14 @@ def listing(missing: list[str]) -> str:
 # Split files -----------------------------------------------------------------------------------------------------
 
 
-def read_split(split_path: str, image_dir: str, anywhere: bool = False) -> Split:
+def read_split(
+    split_path: str, image_dir: str, anywhere: bool = False, find: Callable[[str], str] | None = None
+) -> Split:
     """Read a split file; its paths are taken relative to `image_dir`.
 
     Args:
         anywhere: whether paths may lead out of `image_dir`, as in a person's own list.
+        find: called with a path that leads nowhere; returns that of the file that it means, or the same path.
 
     Raises:
         UserError: the file cannot be read, is not JSON, is not a split, or lists an image that is missing or elsewhere.
@@ -135,6 +139,9 @@ def read_split(split_path: str, image_dir: str, anywhere: bool = False) -> Split
         is_plain = item.impath.startswith(inside) and os.pardir not in item.impath  # normpath is slow for all images
         if not is_plain and not os.path.normpath(item.impath).startswith(inside):
             raise DataError(f"{split_path} lists {item.impath!a}, outside of {image_dir}: mend or replace that file")
+    for item in chain(train, val, test) if find else ():
+        if not os.path.isfile(item.impath):
+            item._impath = find(item.impath)
     require_images(chain(train, val, test), split_path)
     return train, val, test
 
@@ -265,8 +272,8 @@ def split_off_val(trainval: list[Datum], val_share: float = VAL_SHARE) -> tuple[
 def check_split(split: Split, name: str, names_repeat: bool = False) -> None:
     """Raise a UserError unless the split of dataset `name` can be trained and tested on.
 
-    That is: train and test are not empty, the labels are 0..C-1, each has one class name of its own (classes may share
-    one with `names_repeat`) and at least one image in train.
+    That is: train and test are not empty, the labels are 0..C-1, each has one class name of its own, as CLIP reads it
+    (classes may share one with `names_repeat`), and at least one image in train.
     """
     train, _, test = split
     for part, items in (("training", train), ("test", test)):
@@ -287,13 +294,15 @@ def check_split(split: Split, name: str, names_repeat: bool = False) -> None:
     if sorted(names) != list(range(len(names))):
         missing = min(set(range(len(names))) - set(names))
         raise DataError(f"{name}: labels must be 0 to {len(names) - 1}, but none is {missing}: mend the split")
-    label_of: dict[str, int] = {}
+    if names_repeat:
+        return
+    label_of: dict[tuple[int, ...], int] = {}
     for label, classname in names.items():
-        other = label_of.setdefault(classname.replace("_", " "), label)  # as prompts read it
-        if other != label and not names_repeat:
+        other = label_of.setdefault(tokens(classname), label)
+        if other != label:
             raise DataError(
-                f'{name}: labels {other} and {label} have one class name, "{classname}", so no prompt can tell them '
-                "apart: rename or merge one"
+                f"{name}: labels {other} and {label} have one class name, {both(names[other], classname)}, so no "
+                "prompt can tell them apart: rename or merge one"
             )
 
 

@@ -367,3 +367,14 @@ def test_folders_of_systems_are_passed_over_beside_parts_and_in_them(parts, buil
 def test_a_class_may_be_called_as_a_system_calls_a_folder_in_an_ordinary_word(build, make_images):
     make_images("mine", {"recycled": 4, "thumbs": 4})
     assert build("ImageFolder", directory="mine").classnames == ["recycled", "thumbs"]
+
+
+def test_a_split_that_lists_thumbnails_of_a_system_is_to_be_made_anew(flat, build, make_images, user_error):
+    build("ImageFolder", directory="mine")
+    make_images("mine/cat", {"@eaDir": ["thumb.jpg"]})
+    split = flat / "split_image_folder.json"
+    content = json.loads(split.read_text())
+    content["train"].append(["cat/@eaDir/thumb.jpg", 0, "cat"])
+    split.write_text(json.dumps(content))
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert "lists 1 image(s) in folders of systems" in message and f"delete {split}" in message
