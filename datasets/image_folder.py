@@ -8,7 +8,7 @@ from user_error import DataError, did_you_mean
 
 from .class_names import normal_form
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
-from .splits import ListedImage, Split, list_dead_links, list_files, list_folders, split_off_val
+from .splits import ListedImage, Split, list_dead_links, list_files, list_folders
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 LISTS = (".csv", ".tsv", ".jsonl")
@@ -20,10 +20,11 @@ class ImageFolder(OwnImages):
 
     Two layouts, which are also those of torchvision's and Hugging Face's image folders:
 
-    - `<dir>/{train,val,test}/<class>/**`: used as it is. Without `val`, a fifth of each class of train becomes val.
-      The part folders may have the other names in NAMES_OF_PARTS, such as `validation`, in upper or lower case.
+    - `<dir>/{train,val,test}/<class>/**`: used as it is. Without `val`, a fifth of each class of train becomes val in
+      runs that use val images, see `dassl/engine/val_use.py`. A run that only tests needs `test` alone. The part
+      folders may have the other names in NAMES_OF_PARTS, such as `validation`, in upper or lower case.
     - `<dir>/<class>/**`: split 50/20/30 per class, once, and kept in `split_image_folder.json`; FEWEST_TO_SPLIT or more
-      images of each class are needed.
+      images of each class are needed. A run that only tests takes the test images of that split.
 
     Labels follow the sorted folder names; OwnImages tells where class names come from. Images end in one of SUFFIXES,
     in upper or lower case, and count to the class however deep they lie in its folder. Links are followed, but none may
@@ -39,7 +40,8 @@ class ImageFolder(OwnImages):
             raise DataError("ImageFolder: DATASET.DIR is empty: set it to the folder that holds your class folders")
         self.dataset_dir = self.image_dir = self.names_dir = under_root(cfg, "DIR")
         self.split_path = os.path.join(self.dataset_dir, self.split_file)
-        self.locate_names(cfg)
+        self.way_to_test_all = f"move the class folders into {os.path.join(self.dataset_dir, 'test')}/ to test all"
+        self.read_settings(cfg)
 
     def prepare(self) -> None:
         if not os.path.isdir(self.dataset_dir):
@@ -48,20 +50,20 @@ class ImageFolder(OwnImages):
     def load_split(self) -> Split:
         folders = _folders(self.dataset_dir)
         parts = [folder for folder in folders if folder.lower() in PART_OF]
-        if {"train", "test"} <= {PART_OF[folder.lower()] for folder in parts}:
+        with_classes = [folder for folder in parts if list_folders(os.path.join(self.dataset_dir, folder))]
+        there = {PART_OF[folder.lower()] for folder in (with_classes if self.only_tests else parts)}
+        if {"train", "test"} <= there or (self.only_tests and "test" in there):
             if len(parts) < len(folders):
                 print(f"notice: {self.dataset_dir}: of {len(folders)} folders only {', '.join(parts)} are used")
             split = self._read_parts(parts)
             report_classes_without_images(split, type(self).__name__)
             return split
-        for folder in parts:  # without folders in it, it is a class of that name
-            if list_folders(os.path.join(self.dataset_dir, folder)):
-                lacking = "test" if PART_OF[folder.lower()] == "train" else "train"
-                raise DataError(
-                    f"ImageFolder: {self.dataset_dir} has {folder}/ but no {lacking}/: add {lacking}/<class>/, rename "
-                    f"a folder to {lacking}/, or put the class folders directly into {self.dataset_dir} to have them "
-                    "split"
-                )
+        for folder in with_classes:  # one without folders in it is a class of that name
+            lacking = "test" if self.only_tests or PART_OF[folder.lower()] == "train" else "train"
+            raise DataError(
+                f"ImageFolder: {self.dataset_dir} has {folder}/ but no {lacking}/: add {lacking}/<class>/, rename "
+                f"a folder to {lacking}/, or put the class folders directly into {self.dataset_dir} to have them split"
+            )
         names = self._named_folders(self.dataset_dir, folders)
         images = self._read_classes(self.dataset_dir, names, {})
         return self.split_once({self._place(self.dataset_dir, folder): items for folder, items in images.items()})
@@ -75,12 +77,21 @@ class ImageFolder(OwnImages):
                     f"ImageFolder: {parts[part]} and {path} are both the {part} images: remove or merge one"
                 )
             parts[part] = path
+        if "train" not in parts:
+            return self._read_test_alone(parts)
         names = self._named_folders(parts["train"], _folders(parts["train"]))
         train_and_test: dict[str, str] = {}  # that test is no link to train; val may be one to test
         train, test = (self._read_part(parts[part], names, train_and_test) for part in ("train", "test"))
         if "val" not in parts:
-            return *split_off_val(train), test
+            return *self.with_val(train), test
         return train, self._read_part(parts["val"], names, {}), test
+
+    def _read_test_alone(self, parts: dict[str, str]) -> Split:
+        names = self._named_folders(parts["test"], _folders(parts["test"]))
+        split = self.test_images_alone(self._read_part(parts["test"], names, {}))
+        if "val" in parts and self.use_of_val:
+            split[1].extend(self._read_part(parts["val"], names, {}))
+        return split
 
     def _read_part(self, parent: str, names: dict[str, str], seen: dict[str, str]) -> list[Datum]:
         return list(chain.from_iterable(self._read_classes(parent, names, seen).values()))
@@ -120,8 +131,8 @@ class ImageFolder(OwnImages):
             known = folder if folder in names else class_of.get(normal_form(folder))
             if known is None:
                 raise DataError(
-                    f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in train: add it '
-                    f"there or remove it{did_you_mean(folder, names)}"
+                    f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in '
+                    f"{'test' if self.only_tested else 'train'}: add it there or remove it{did_you_mean(folder, names)}"
                 )
             files, dead_links = _walk(class_dir, seen)
             images = sorted(path for path in files if path.lower().endswith(SUFFIXES))

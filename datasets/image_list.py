@@ -15,7 +15,7 @@ from user_error import DataError, did_you_mean
 from .class_names import normal_form
 from .near_files import NearFiles, advice_on
 from .own_images import PART_OF, OwnImages, read_text, report_classes_without_images, under_root
-from .splits import PARTS, ListedImage, Split, listing, read_split, split_off_val
+from .splits import PARTS, ListedImage, Split, listing, read_split
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 COLUMNS = {"path": ("path", "file_name"), "label": ("label",), "split": ("split",)}  # file_name is Hugging Face's
@@ -46,9 +46,10 @@ class ImageList(OwnImages):
     - .jsonl: one such object per line.
 
     Paths are absolute, or relative to `cfg.DATASET.DIR`, which by default is the folder of the list. `split` is one of
-    NAMES_OF_PARTS for every image or for none. Without val images, a fifth of each class of train becomes val. Without
-    any split, the images of each class are split 50/20/30, once, which is kept in `split_<list>.json` beside the list;
-    FEWEST_TO_SPLIT or more images of each class are needed.
+    NAMES_OF_PARTS for every image or for none. Without val images, a fifth of each class of train becomes val in runs
+    that use val images. Without any split, the images of each class are split 50/20/30, once, which is kept in
+    `split_<list>.json` beside the list; FEWEST_TO_SPLIT or more images of each class are needed. A run that only tests
+    needs no training images.
 
     Labels are text or whole numbers; the classes are in the order of the sorted labels, of the numbers if all are
     numbers. OwnImages tells where class names come from; `classnames.txt` lies beside the list.
@@ -62,7 +63,8 @@ class ImageList(OwnImages):
         self.image_dir = under_root(cfg, "DIR") if cfg.DATASET.DIR else self.dataset_dir
         stem = os.path.splitext(os.path.basename(self.list_path))[0]
         self.split_path = os.path.join(self.dataset_dir, f"split_{stem}.json")
-        self.locate_names(cfg)
+        self.way_to_test_all = 'give all images the split "test" to test all'
+        self.read_settings(cfg)
 
     def prepare(self) -> None:
         if not os.path.isfile(self.list_path):
@@ -167,11 +169,13 @@ class ImageList(OwnImages):
         return self._completed(*split)
 
     def _completed(self, train: list[Datum], val: list[Datum], test: list[Datum]) -> Split:
-        """Return the split with a fifth of train as val if it has none."""
+        """Return the split, with val images from train if it has none; test alone will do for a run that only tests."""
+        if self.only_tests and test and not train:
+            return self.test_images_alone(test, val if self.use_of_val else [])
         for part, items in (("train", train), ("test", test)):
             if not items:
                 raise DataError(f"{self.list_path} lists no {part} images: add some, or leave out all splits")
-        split = (train, val, test) if val else (*split_off_val(train), test)
+        split = (train, val, test) if val else (*self.with_val(train), test)
         report_classes_without_images(split, type(self).__name__)
         return split
 

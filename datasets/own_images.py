@@ -4,15 +4,17 @@ import json
 import os
 import re
 from collections.abc import Hashable, Iterable, Mapping
+from itertools import chain
 
 from dassl.data.datasets import Datum
+from dassl.engine.val_use import use_of_val
 from regular_file import regular_only
 from system_files import is_system_file
 from user_error import DataError, did_you_mean, shorten
 
 from .class_names import both, is_code, normal_form, tokens
 from .split_dataset import SplitDataset
-from .splits import PARTS, Split, listing, split_classes
+from .splits import PARTS, Split, listing, split_classes, split_off_val
 
 NAMES_OF_PARTS = {
     "train": ("train", "training"),
@@ -31,11 +33,17 @@ class OwnImages(SplitDataset):
     is: a folder, or a line of a list.
     """
 
+    way_to_test_all = ""  # advice for a run that only tests
     names_dir = ""  # the folder where classnames.txt is looked for
     names_path = ""  # the file that names the classes; "": none
+    only_tests = False  # whether the run trains nothing, so that training images may be missing
+    use_of_val = ""  # what the run uses val images for, "": nothing
+    lacks_val = False  # whether there are training but no val images
 
-    def locate_names(self, cfg) -> None:
-        """Set `names_path`. Call it once `names_dir` is set."""
+    def read_settings(self, cfg) -> None:
+        """Set the attributes above but for the first and the last. Call it once `names_dir` is set."""
+        self.only_tests = cfg.DATASET.ONLY_TESTED
+        self.use_of_val = use_of_val(cfg, self.only_tests)
         beside = os.path.join(self.names_dir, "classnames.txt")
         self.names_path = beside if os.path.lexists(beside) else ""
         if cfg.DATASET.CLASSNAMES:
@@ -76,19 +84,54 @@ class OwnImages(SplitDataset):
                 f'"<label> <class name>" into {os.path.join(self.names_dir, "classnames.txt")}'
             )
 
+    def with_val(self, train: list[Datum]) -> tuple[list[Datum], list[Datum]]:
+        """Return train and val of images that come without val: a fifth of each class where the run uses val images."""
+        self.lacks_val = True
+        if not self.use_of_val:
+            return train, []
+        few, val = split_off_val(train)
+        self.split_note = (
+            f"{len(val)} of the {len(train)} training images were taken for validation, a fifth of each class, as "
+            f"{self.use_of_val}; with val images of your own all are trained on"
+        )
+        return few, val
+
+    def test_images_alone(self, test: list[Datum], val: list[Datum] | None = None) -> Split:
+        """Return the split of a run that only tests on images that have no training images beside them."""
+        self.only_tested = True
+        return test, val or [], test
+
     def split_once(self, classes: dict[str, list[Datum]]) -> Split:
         """Split the images of each class 50/20/30, or as the split file says, which then lists them.
 
         Args:
             classes: the images of each class, by the words that tell where it is.
 
+        A run that only tests takes all images for testing where there is no split file and classes are too small.
+
         Raises:
             UserError: a class has fewer than FEWEST_TO_SPLIT images, or the split file is no such file, lists an image
                 that is missing, or has no training images of a class.
         """
+        split = self._split_once(classes)
+        if not self.only_tested:
+            parts = ", ".join(f"{len(items)} {part}" for part, items in zip(PARTS, split, strict=True))
+            self.split_note = (
+                f"the images of each class were split 50/20/30, in all {parts}; delete {self.split_path} to have them "
+                "split anew"
+            )
+            if self.only_tests:
+                self.split_note = f"only the test images are tested: {self.split_note}; {self.way_to_test_all}"
+        return split
+
+    def _split_once(self, classes: dict[str, list[Datum]]) -> Split:
         if os.path.exists(self.split_path):
             return self._kept_split(classes)
         small = {place: len(items) for place, items in classes.items() if len(items) < FEWEST_TO_SPLIT}
+        if small and self.only_tests:
+            images = list(chain.from_iterable(classes.values()))
+            self.split_note = f"all {len(images)} images are tested, as there are too few to split them"
+            return self.test_images_alone(images)
         for place, number in small.items():
             others = f"; {len(small) - 1} more class(es) are too small" if len(small) > 1 else ""
             raise DataError(

@@ -306,6 +306,18 @@ def check_split(split: Split, name: str, names_repeat: bool = False) -> None:
             )
 
 
+def report_fewer_images(train: list[Datum], shots: int, name: str) -> None:
+    """Print a notice if classes have fewer training images than `shots`."""
+    groups = by_label(train).values()
+    small = [items for items in groups if len(items) < shots]
+    if small:
+        fewest = min(small, key=len)
+        print(
+            f"notice: {name}: {len(small)} of {len(groups)} classes have fewer than {shots} training images, the "
+            f'smallest is "{fewest[0].classname}" with {len(fewest)}'
+        )
+
+
 def sample_few_shot(train: list[Datum], val: list[Datum], shots: int, seed: int) -> tuple[list[Datum], list[Datum]]:
     """Draw `shots` images per class from train, then min(shots, 4) from val; CoOp's subset for this seed.
 

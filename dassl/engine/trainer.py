@@ -37,6 +37,7 @@ from user_error import shorten
 
 from .epoch_batches import EpochBatches
 from .trainer_base import TrainerBase
+from .val_use import chooses_epoch_on_val
 
 SHOWN_PATHS = 3  # of a batch's images in an error message
 SMALLEST_LOSS_SCALE = 2.0**-16  # of mixed precision, which begins with 2**16 and halves at every overflow
@@ -214,8 +215,7 @@ class SimpleTrainer(TrainerBase):
 
     @property
     def _chooses_on_val(self) -> bool:
-        """Whether the model that is tested in the end is the best of all epochs on the val split."""
-        return self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST
+        return chooses_epoch_on_val(self.cfg)
 
     def _check_selection(self) -> None:
         if self._chooses_on_val and self.val_loader is None:

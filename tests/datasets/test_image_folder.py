@@ -47,13 +47,14 @@ def test_the_folder_may_be_absolute_or_under_home(parts, build, tmp_path, monkey
     assert hashes == {build("ImageFolder", directory="mine").split_hash}
 
 
-def test_without_val_a_fifth_of_train_serves(parts, build, as_lists):
+def test_without_val_a_fifth_of_train_serves_where_val_is_used(parts, build, as_lists):
     for name in PARTS["val"]:
         remove(parts / "val" / name)
     (parts / "val").rmdir()
-    dataset = build("ImageFolder", directory="mine", seed=1)
+    dataset = build("ImageFolder", directory="mine", seed=1, model="best_val")
     assert sizes(dataset) == [16, 4, 9]
-    assert as_lists(build("ImageFolder", directory="mine", seed=2)) == as_lists(dataset)
+    assert as_lists(build("ImageFolder", directory="mine", seed=2, model="best_val")) == as_lists(dataset)
+    assert sizes(build("ImageFolder", directory="mine")) == [20, 0, 9]
 
 
 def test_one_image_per_class_is_enough_to_train_on(build, make_images):

@@ -57,8 +57,9 @@ def test_a_list_with_splits_is_used_as_it_is(build_list, rows, images, as_lists)
     assert [path.name for path in images.iterdir() if path.suffix == ".json"] == []
 
 
-def test_without_val_a_fifth_of_train_serves(build_list, rows):
-    assert sizes(build_list(csv_text(rows))) == [12, 2, 6]
+def test_without_val_a_fifth_of_train_serves_where_val_is_used(build_list, rows):
+    assert sizes(build_list(csv_text(rows))) == [14, 0, 6]
+    assert sizes(build_list(csv_text(rows), model="best_val")) == [12, 2, 6]
 
 
 def test_the_order_of_the_lines_does_not_matter(build_list, rows):
