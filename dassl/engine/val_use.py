@@ -35,7 +35,10 @@ def use_of_val(cfg, only_tests: bool = False) -> str:
 
 
 def _source(trainer: type) -> str:
+    """Return the source of a class and of those that it derives from, without those of this package."""
     try:
-        return inspect.getsource(inspect.getmodule(trainer))
-    except (OSError, TypeError):
+        return "".join(
+            inspect.getsource(base) for base in trainer.__mro__[:-1] if not base.__module__.startswith("dassl.")
+        )
+    except (AttributeError, OSError, TypeError):  # no class, or one without a file
         return ""
