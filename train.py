@@ -458,21 +458,27 @@ def class_counts(trainer, args: argparse.Namespace) -> dict[str, tuple[int, int]
 
     None where there are no images, or the numbers are not known.
     """
-    from comparison.results_file import read_results
     from dassl.data.class_counts import images_per_class
 
     data = getattr(trainer, "dm", None)
     if data is None:
         return {}
     counts = {part: images_per_class(getattr(data.dataset, part, None), data.lab2cname) for part in ("val", "test")}
-    if not args.eval_only:
-        counts["train"] = images_per_class(data.dataset.train_x, data.lab2cname)
-        return counts
+    if args.eval_only:
+        return {"train": class_counts_of(args.model_dir), **counts}
+    return {"train": images_per_class(data.dataset.train_x, data.lab2cname), **counts}
+
+
+def class_counts_of(model_dir: str) -> list[int] | None:
+    """Training images per class, of the smallest and the largest, by the results in `model_dir`; None if not told."""
+    from dassl.utils import read_json
+
     try:
-        results = read_results(Path(args.model_dir, "results.json")) if args.model_dir else {}
-    except (UserError, OSError):
-        results = {}
-    return {**counts, "train": (results.get("images_per_class") or {}).get("train")}
+        counts = read_json(os.path.join(model_dir, "results.json"))["images_per_class"]["train"]
+    except (KeyError, OSError, TypeError, UserError):
+        return None
+    whole = isinstance(counts, list) and all(type(number) is int and number >= 0 for number in counts)
+    return counts if whole and len(counts) == 2 else None
 
 
 def report_images(trainer, cfg) -> None:

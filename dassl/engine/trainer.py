@@ -189,8 +189,10 @@ class SimpleTrainer(TrainerBase):
     @functools.cached_property
     def _train_images(self) -> str:
         """Number and hash of the training images, by name and label: their folder may move."""
-        images = [(osp.basename(item.impath), item.label) for item in self.dm.dataset.train_x]
-        return f"{len(images)} {hashlib.sha256(repr(images).encode('utf-8', 'surrogateescape')).hexdigest()}"
+        digest = hashlib.sha256()
+        for item in self.dm.dataset.train_x:
+            digest.update(f"{osp.basename(item.impath)}\0{item.label}\0".encode("utf-8", "surrogateescape"))
+        return f"{len(self.dm.dataset.train_x)} {digest.hexdigest()}"
 
     def _compare_images(self, before: str | None) -> None:
         """As `_compare_settings` for the training images. Without a seed they may be drawn anew."""

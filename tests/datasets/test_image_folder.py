@@ -379,3 +379,17 @@ def test_a_split_that_lists_thumbnails_of_a_system_is_to_be_made_anew(flat, buil
     split.write_text(json.dumps(content))
     message = user_error(build, "ImageFolder", directory="mine")
     assert "lists 1 image(s) in folders of systems" in message and f"delete {split}" in message
+
+
+def test_test_images_alone_serve_a_run_that_only_tests(build, make_images):
+    make_images("mine/test", {"ant": 1, "cat": 2, "dog": 3})
+    make_images("mine/val", {"cat": 2})
+    dataset = build("ImageFolder", directory="mine", only_tested=True, shots=1)
+    assert dataset.only_tested and len(dataset.test) == 6 and not dataset.val
+    new = build("ImageFolder", directory="mine", only_tested=True, subsample="new")
+    assert new.classnames == ["dog"] and len(new.test) == 3
+
+
+def test_a_class_that_is_called_test_is_no_part_for_a_run_that_only_tests(build, make_images):
+    make_images("mine", {"dev": 4, "test": 4})
+    assert build("ImageFolder", directory="mine", only_tested=True).classnames == ["dev", "test"]
