@@ -106,6 +106,8 @@ def reset_cfg(cfg, args: argparse.Namespace) -> None:
         cfg.SEED = args.seed
     if args.deterministic:
         cfg.DETERMINISTIC = True
+    if args.eval_only:
+        cfg.DATASET.ONLY_TESTED = True
     if args.source_domains:
         cfg.DATASET.SOURCE_DOMAINS = args.source_domains
     if args.target_domains:
@@ -367,7 +369,8 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
         "num_images": {
             split: len(getattr(dataset, attribute, None) or [])
             for split, attribute in (("train", "train_x"), ("val", "val"), ("test", "test"))
-        },
+        }
+        | ({"train": 0} if getattr(dataset, "only_tested", False) else {}),
         "learned_parameters": sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         "checkpoint_bytes": checkpoint_bytes(trainer, cfg.OUTPUT_DIR),
         "peak_memory_mb": round(trainer.peak_memory / 2**20, 1),
@@ -397,6 +400,8 @@ def check_trains(cfg, eval_only: bool) -> None:
     """UserError where a run would train on a dataset that has only test images."""
     from dassl.data.datasets import DATASET_REGISTRY
 
+    if cfg.DATASET.ONLY_TESTED and not eval_only:
+        raise ConfigError("DATASET.ONLY_TESTED True stands for --eval-only: give that flag in its place")
     name = cfg.DATASET.NAME
     known = name in DATASET_REGISTRY.registered_names()
     if not eval_only and known and getattr(DATASET_REGISTRY.get(name), "only_tested", False):
@@ -458,6 +463,48 @@ def write_few_shot(trainer, cfg) -> dict | None:
     return {"file": FEW_SHOT_FILE, "hash": split_hash(split, image_dir)}
 
 
+def class_counts(trainer, args: argparse.Namespace) -> dict[str, tuple[int, int] | list[int] | None]:
+    """Numbers of images of the smallest and of the largest class; where a model is only tested, its own for "train".
+
+    None where there are no images, or the numbers are not known.
+    """
+    from dassl.data.class_counts import images_per_class
+
+    data = getattr(trainer, "dm", None)
+    if data is None:
+        return {}
+    counts = {part: images_per_class(getattr(data.dataset, part, None), data.lab2cname) for part in ("val", "test")}
+    if args.eval_only:
+        return {"train": class_counts_of(args.model_dir), **counts}
+    return {"train": images_per_class(data.dataset.train_x, data.lab2cname), **counts}
+
+
+def class_counts_of(model_dir: str) -> list[int] | None:
+    """Training images per class, of the smallest and the largest, by the results in `model_dir`; None if not told."""
+    from dassl.utils import read_json
+
+    try:
+        counts = read_json(os.path.join(model_dir, "results.json"))["images_per_class"]["train"]
+    except (KeyError, OSError, TypeError, UserError):
+        return None
+    whole = isinstance(counts, list) and all(type(number) is int and number >= 0 for number in counts)
+    return counts if whole and len(counts) == 2 else None
+
+
+def report_images(trainer, cfg) -> None:
+    """Print which images the run was trained on, and what a person has to know of their split."""
+    from dassl.data.class_counts import describe
+
+    data = getattr(trainer, "dm", None)
+    if data is None:
+        return
+    if not cfg.DATASET.ONLY_TESTED:
+        shots = f" (DATASET.NUM_SHOTS {cfg.DATASET.NUM_SHOTS})" if cfg.DATASET.NUM_SHOTS > 0 else ""
+        print(f"Trained on {describe(data.dataset.train_x, data.lab2cname)}{shots}")
+    if note := getattr(data.dataset, "split_note", ""):
+        print(f"notice: {note}")
+
+
 def sampling_error(metrics: dict) -> float | None:
     """Standard error of the accuracy, in points, from the number of test images: sqrt(p (1 - p) / n)."""
     if not metrics.get("total"):
@@ -512,6 +559,7 @@ def main(args: argparse.Namespace) -> None:
 
         if not is_main():
             return
+        report_images(trainer, cfg)
         test_seconds, accuracy = tests[-1] if tests else (0.0, None)
         if train_seconds is not None:  # TrainerX counts the epochs alone, and those before a run was resumed
             train_seconds = getattr(trainer, "train_seconds", 0) or train_seconds - test_seconds
@@ -519,6 +567,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg, spec),
+                "images_per_class": class_counts(trainer, args),
                 "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
                 "sampling_error": sampling_error(metrics),

@@ -74,7 +74,7 @@ def build(args: argparse.Namespace, dataset: str, seed: int, point: dict[str, st
                 f"--dataset-config-file={CONFIGS}/datasets/{dataset}.yaml",
                 f"--config-file={CONFIGS}/trainers/{args.trainer}/{args.config}.yaml",
                 *["DATASET.NUM_SHOTS", str(args.shots), "DATASET.SUBSAMPLE_CLASSES", classes],
-                *["TEST.NO_TEST", "True", *options],
+                *["TEST.NO_TEST", "True", "TEST.SPLIT", "val", *options],
             ]
         )
     )

@@ -218,7 +218,7 @@ def _element(tag: str, content: str, **attributes: str | None) -> str:
 def _section(name: str, tables: Sequence[Table], figures: Mapping[str, Figure], runs: Sequence[Run]) -> str:
     numbers = {run.folder: number for number, run in enumerate(runs)}
     shown = [
-        _element("h3", escape(table.title), id=_id(name, i)) + "\n" + _table(table, numbers)
+        _element("h3", escape(table.title), id=_id(name, i)) + "\n" + _table(table, numbers) + _note(table)
         for i, table in enumerate(tables)
     ]
     if figures:
@@ -246,6 +246,10 @@ def _table(table: Table, numbers: Mapping[Path, int]) -> str:
         line = _method_cell(row, numbers) + "".join(cells)
         lines.append(_element("tr", line, class_="new-group" if changed else None))
     return _grid(["method", *columns], words, lines)  # the first column stays in sight
+
+
+def _note(table: Table) -> str:
+    return "\n" + _element("p", escape(table.note()), class_="quiet") if table.note() else ""
 
 
 def _grid(columns: Sequence[str], words: Collection[str], lines: Sequence[str], name: str | None = None) -> str:

@@ -79,12 +79,16 @@ def render(tables: Sequence[Table], style: str) -> str:
 
 
 def render_table(table: Table, style: str) -> str:
+    note = table.note()
     if style == "markdown":
-        return f"### {table.title}\n\n{grid(table, shown_columns(table), 'github', '**', '**')}\n"
+        below = f"\n{note}\n" if note else ""
+        return f"### {table.title}\n\n{grid(table, shown_columns(table), 'github', '**', '**')}\n{below}"
+    below = f"{note}\n" if note else ""
     if style == "latex":  # tabulate escapes what LaTeX would take for commands, so these come afterwards
         body = grid(table, shown_columns(table), "latex_booktabs", "\ue000", "\ue001")
-        return f"% {table.title}\n{body}\n".replace("\ue000", r"\textbf{").replace("\ue001", "}")
-    return f"{table.title}\n{fitted(table)}\n"
+        body = body.replace("\ue000", r"\textbf{").replace("\ue001", "}")
+        return f"% {table.title}\n{body}\n" + (f"% {below}" if below else "")
+    return f"{table.title}\n{fitted(table)}\n{below}"
 
 
 def grid(table: Table, columns: Sequence[str], style: str, bold: str = "", unbold: str = "") -> str:
@@ -133,7 +137,10 @@ def as_csv(tables: Sequence[Table]) -> str:
     """One block per kind of table, with an empty line between them."""
     blocks = []
     for kind in dict.fromkeys(table.kind for table in tables):
-        rows = [{"protocol": kind, **flat(row)} for table in tables if table.kind == kind for row in table.rows]
+        members = [row for table in tables if table.kind == kind for row in table.rows]
+        rows = [{"protocol": kind, **flat(row)} for row in members]
+        if any(row.trained_on for row in members):
+            rows = [{**cells, "trained per class": row.trained_on} for cells, row in zip(rows, members, strict=True)]
         block = io.StringIO()
         writer = csv.writer(block, lineterminator="\n")
         writer.writerow(rows[0])

@@ -13,7 +13,7 @@ MOST_VALUES = 1_000_000
 LONGEST_PATH = 4096  # characters
 _LARGEST = 2.0**53  # up to which floats hold whole numbers
 _NEEDED = ("metrics", "seconds", "backbone", "learned_parameters")
-_GROUPS = ("metrics", "seconds", "config", "environment", "tested_model")  # dicts, where they are there
+_GROUPS = ("metrics", "seconds", "config", "environment", "tested_model", "images_per_class")  # dicts, or not there
 _FIGURES = {  # numbers from 0 to the one here, or None
     "sampling_error": 100.0,
     "learned_parameters": _LARGEST,
@@ -61,6 +61,9 @@ def _wrong_entry(results: object) -> str:
             return f"{key} is {_shown(value)}, no number from 0 to {most:.0f}"
     if not isinstance(results["learned_parameters"], int):
         return f"learned_parameters is {_shown(results['learned_parameters'])}, no whole number"
+    per_class = (results.get("images_per_class") or {}).get("train")
+    if per_class is not None and not _is_range(per_class):
+        return f"images_per_class.train is {_shown(per_class)}, no two whole numbers"
     folder = (results.get("tested_model") or {}).get("model_dir") or ""
     if not isinstance(folder, str) or len(folder) > LONGEST_PATH:
         return f"tested_model.model_dir is {_shown(folder)}, no path"
@@ -69,6 +72,10 @@ def _wrong_entry(results: object) -> str:
 
 def _is_figure(value: object, most: float) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(n) is int and 0 <= n <= _LARGEST for n in value)
 
 
 def _shown(value: object) -> str:

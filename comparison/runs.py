@@ -35,6 +35,7 @@ class Run:
         trained: whether it depends on training images.
         learned_parameters, checkpoint_bytes: what training learned, and the size of the files that hold it.
         train_seconds, epoch_seconds, peak_memory_mb: of training, without tests; None for a run that only tested.
+        images_per_class: those that its model was trained on, of the smallest and of the largest class.
         settings: what its result depends on; "model" names the model that it tested.
         folder: where its log.txt and results.json are.
 
@@ -51,6 +52,7 @@ class Run:
     train_seconds: float | None = None
     epoch_seconds: float | None = None
     peak_memory_mb: float | None = None
+    images_per_class: tuple[int, int] | None = None
     settings: Settings = field(default_factory=dict, compare=False, repr=False)
     folder: Path = field(default=Path(), compare=False)
 
@@ -150,9 +152,15 @@ def _from_results(folder: Path, results: dict, spec: RunSpec) -> Run:
         train_seconds=seconds,
         epoch_seconds=seconds / epochs if seconds is not None and epochs else None,
         peak_memory_mb=results.get("peak_memory_mb") if seconds is not None else None,
+        images_per_class=_trained_on(results),
         settings=result_settings(results),
         folder=folder,
     )
+
+
+def _trained_on(results: dict) -> tuple[int, int] | None:
+    counts = (results.get("images_per_class") or {}).get("train")
+    return tuple(counts) if counts else None
 
 
 def result_settings(results: dict) -> Settings:

@@ -12,7 +12,7 @@ Settings = dict[str, str]  # full key -> value
 
 # Where a run is and how it is printed, stored and spread over a machine: results do not depend on these
 _PLACE = {
-    *("OUTPUT_DIR", "RESUME", "VERSION", "VERBOSE", "USE_CUDA", "DATASET.ROOT"),
+    *("OUTPUT_DIR", "RESUME", "VERSION", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATASET.ONLY_TESTED"),
     *("DATALOADER.NUM_WORKERS", "DATALOADER.CACHE_MB", "DATALOADER.TEST.BATCH_SIZE"),
     *("TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ", "TRAIN.CHUNK_CLASSES", "TEST.PER_CLASS_RESULT", "TEST.COMPUTE_CMAT"),
 }

@@ -60,6 +60,13 @@ class Row:
     cells: dict[str, Value]
     runs: list[Run] = field(default_factory=list, repr=False)
 
+    @property
+    def trained_on(self) -> str:
+        """Images per class that its models were trained on, where these are not as many as the shots; else ""."""
+        others = [run for run in self.runs if run.shots and run.images_per_class not in (None, (run.shots, run.shots))]
+        numbers = sorted(number for run in others for number in run.images_per_class)
+        return " to ".join(dict.fromkeys(str(number) for number in (*numbers[:1], *numbers[-1:])))
+
 
 @dataclass
 class Table:
@@ -76,6 +83,17 @@ class Table:
     rows: list[Row]
     compared: tuple[str, ...] = SCORES
     told: tuple[str, ...] = ()
+
+    def note(self) -> str:
+        """Which rows were trained on another number of images per class than the shots, "" where none were."""
+        others = [
+            f"{row.trained_on}, not {row.runs[0].shots} ("
+            + ", ".join(str(row.cells[name]) for name in ("dataset", "method") if name in row.cells)
+            + ")"
+            for row in self.rows
+            if row.trained_on
+        ]
+        return f"Images per class that were trained on: {'; '.join(others)}." if others else ""
 
     def best(self) -> set[tuple[int, str]]:
         """Row and column of the highest figures, among the rows of one dataset and number of shots; of two or more."""

@@ -7,8 +7,9 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils.image_formats import describe_unread, is_image, suffixes_read, unread_format
 from user_error import DataError, did_you_mean
 
+from .class_names import normal_form
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
-from .splits import ListedImage, Split, list_files, list_folders, printable, split_off_val
+from .splits import ListedImage, Split, list_dead_links, list_files, list_folders
 
 LISTS = (".csv", ".tsv", ".jsonl")
 
@@ -19,15 +20,17 @@ class ImageFolder(OwnImages):
 
     Two layouts, which are also those of torchvision's and Hugging Face's image folders:
 
-    - `<dir>/{train,val,test}/<class>/**`: used as it is. Without `val`, a fifth of each class of train becomes val.
-      The part folders may have the other names in NAMES_OF_PARTS, such as `validation`, in upper or lower case.
+    - `<dir>/{train,val,test}/<class>/**`: used as it is. Without `val`, a fifth of each class of train becomes val in
+      runs that use val images, see `dassl/engine/val_use.py`. A run that only tests needs `test` alone. The part
+      folders may have the other names in NAMES_OF_PARTS, such as `validation`, in upper or lower case.
     - `<dir>/<class>/**`: split 50/20/30 per class, once, and kept in `split_image_folder.json`; FEWEST_TO_SPLIT or more
-      images of each class are needed.
+      images of each class are needed. A run that only tests takes the test images of that split.
 
     Labels follow the sorted folder names; OwnImages tells where class names come from. Images end in one of
     `image_formats.suffixes_read`, in upper or lower case, and count to the class however deep they lie in its folder.
-    Links are followed, but none may lead to a folder twice. Hidden files and folders are passed over, and so are files
-    beside the class folders; other files in a class folder get a notice.
+    Links are followed, but none may lead to a folder twice. Hidden files and folders and those of systems
+    (`system_files.py`) are passed over, and so are files beside the class folders; other files in a class folder get a
+    notice.
     """
 
     split_file = "split_image_folder.json"
@@ -38,7 +41,8 @@ class ImageFolder(OwnImages):
             raise DataError("ImageFolder: DATASET.DIR is empty: set it to the folder that holds your class folders")
         self.dataset_dir = self.image_dir = self.names_dir = under_root(cfg, "DIR")
         self.split_path = os.path.join(self.dataset_dir, self.split_file)
-        self.locate_names(cfg)
+        self.way_to_test_all = f"move the class folders into {os.path.join(self.dataset_dir, 'test')}/ to test all"
+        self.read_settings(cfg)
 
     def prepare(self) -> None:
         if not os.path.isdir(self.dataset_dir):
@@ -47,20 +51,20 @@ class ImageFolder(OwnImages):
     def load_split(self) -> Split:
         folders = _folders(self.dataset_dir)
         parts = [folder for folder in folders if folder.lower() in PART_OF]
-        if {"train", "test"} <= {PART_OF[folder.lower()] for folder in parts}:
+        with_classes = [folder for folder in parts if list_folders(os.path.join(self.dataset_dir, folder))]
+        there = {PART_OF[folder.lower()] for folder in (with_classes if self.only_tests else parts)}
+        if {"train", "test"} <= there or (self.only_tests and "test" in there):
             if len(parts) < len(folders):
                 print(f"notice: {self.dataset_dir}: of {len(folders)} folders only {', '.join(parts)} are used")
             split = self._read_parts(parts)
             report_classes_without_images(split, type(self).__name__)
             return split
-        for folder in parts:  # without folders in it, it is a class of that name
-            if list_folders(os.path.join(self.dataset_dir, folder)):
-                lacking = "test" if PART_OF[folder.lower()] == "train" else "train"
-                raise DataError(
-                    f"ImageFolder: {self.dataset_dir} has {folder}/ but no {lacking}/: add {lacking}/<class>/, rename "
-                    f"a folder to {lacking}/, or put the class folders directly into {self.dataset_dir} to have them "
-                    "split"
-                )
+        for folder in with_classes:  # one without folders in it is a class of that name
+            lacking = "test" if self.only_tests or PART_OF[folder.lower()] == "train" else "train"
+            raise DataError(
+                f"ImageFolder: {self.dataset_dir} has {folder}/ but no {lacking}/: add {lacking}/<class>/, rename "
+                f"a folder to {lacking}/, or put the class folders directly into {self.dataset_dir} to have them split"
+            )
         names = self._named_folders(self.dataset_dir, folders)
         images = self._read_classes(self.dataset_dir, names, {})
         return self.split_once({self._place(self.dataset_dir, folder): items for folder, items in images.items()})
@@ -74,12 +78,21 @@ class ImageFolder(OwnImages):
                     f"ImageFolder: {parts[part]} and {path} are both the {part} images: remove or merge one"
                 )
             parts[part] = path
+        if "train" not in parts:
+            return self._read_test_alone(parts)
         names = self._named_folders(parts["train"], _folders(parts["train"]))
         train_and_test: dict[str, str] = {}  # that test is no link to train; val may be one to test
         train, test = (self._read_part(parts[part], names, train_and_test) for part in ("train", "test"))
         if "val" not in parts:
-            return *split_off_val(train), test
+            return *self.with_val(train), test
         return train, self._read_part(parts["val"], names, {}), test
+
+    def _read_test_alone(self, parts: dict[str, str]) -> Split:
+        names = self._named_folders(parts["test"], _folders(parts["test"]))
+        split = self.test_images_alone(self._read_part(parts["test"], names, {}))
+        if "val" in parts and self.use_of_val:
+            split[1].extend(self._read_part(parts["val"], names, {}))
+        return split
 
     def _read_part(self, parent: str, names: dict[str, str], seen: dict[str, str]) -> list[Datum]:
         return list(chain.from_iterable(self._read_classes(parent, names, seen).values()))
@@ -109,6 +122,7 @@ class ImageFolder(OwnImages):
             raise DataError(
                 f"ImageFolder: {parent} holds no class folders: sort its images into {parent}/<class>/{_hint(parent)}"
             )
+        class_of = {normal_form(folder): folder for folder in names}  # a Mac may have copied one of the parts
         label_of = {folder: label for label, folder in enumerate(names)}
         classes: dict[str, list[Datum]] = {}
         left_out: list[str] = []
@@ -116,10 +130,11 @@ class ImageFolder(OwnImages):
         deeper: list[str] = []
         for folder in present:
             class_dir = os.path.join(parent, folder)
-            if folder not in names:
+            known = folder if folder in names else class_of.get(normal_form(folder))
+            if known is None:
                 raise DataError(
-                    f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in train: add it '
-                    f"there or remove it{did_you_mean(folder, names)}"
+                    f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in '
+                    f"{'test' if self.only_tested else 'train'}: add it there or remove it{did_you_mean(folder, names)}"
                 )
             files, dead_links = _walk(class_dir, seen)
             images = sorted(filter(is_image, files))
@@ -133,7 +148,7 @@ class ImageFolder(OwnImages):
                 raise DataError(
                     f"ImageFolder: class folder {class_dir} holds no images ({endings}): fill or remove it{others}"
                 )
-            classes[folder] = [ListedImage(path, label_of[folder], classname=names[folder]) for path in images]
+            classes[folder] = [ListedImage(path, label_of[known], classname=names[known]) for path in images]
         for sentence in describe_unread(unread):
             print(f"notice: {sentence}; they are left out")
         if left_out:
@@ -147,10 +162,10 @@ class ImageFolder(OwnImages):
 def _folders(parent: str) -> list[str]:
     """Return the folders in `parent`, after checking that a link is none that is gone."""
     folders = list_folders(parent)
-    for name in sorted(os.listdir(parent)):
+    for name in list_dead_links(parent):
         path = os.path.join(parent, name)
-        if not name.startswith(".") and not os.path.exists(path) and os.path.islink(path):
-            raise DataError(f"ImageFolder: the link {printable(path)} leads nowhere: mend or remove it")
+        if os.path.islink(path):
+            raise DataError(f"ImageFolder: the link {path} leads nowhere: mend or remove it")
     return folders
 
 
@@ -166,11 +181,9 @@ def _walk(folder: str, seen: dict[str, str]) -> tuple[list[str], list[str]]:
             "remove the link"
         )
     seen[real] = folder
-    names, folders = list_files(folder), list_folders(folder)
-    others = {name for name in os.listdir(folder) if not name.startswith(".")}.difference(names, folders)
-    files = [os.path.join(folder, name) for name in names]
-    dead_links = [os.path.join(folder, name) for name in sorted(others)]
-    for name in folders:
+    files = [os.path.join(folder, name) for name in list_files(folder)]
+    dead_links = [os.path.join(folder, name) for name in list_dead_links(folder)]
+    for name in list_folders(folder):
         deeper = _walk(os.path.join(folder, name), seen)
         files += deeper[0]
         dead_links += deeper[1]

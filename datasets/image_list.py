@@ -13,11 +13,19 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils.image_formats import require_format
 from user_error import DataError, did_you_mean
 
+from .class_names import normal_form
+from .near_files import NearFiles, advice_on
 from .own_images import PART_OF, OwnImages, read_text, report_classes_without_images, under_root
-from .splits import PARTS, ListedImage, Split, listing, read_split, split_off_val
+from .splits import PARTS, ListedImage, Split, listing, read_split
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 COLUMNS = {"path": ("path", "file_name"), "label": ("label",), "split": ("split",)}  # file_name is Hugging Face's
+OTHER_NAMES = {  # for advice alone: what they hold is not certain
+    "path": ("image", "img", "file", "filename", "filepath", "image_path", "image_id", "image_name", "id", "name"),
+    "label": ("class", "class_name", "classname", "category", "target", "label_name", "species", "breed", "y"),
+    "split": ("subset", "set", "part", "partition", "phase", "usage"),
+}
+_QUOTED_AND_SPACE = re.compile(r'("(?:[^"]|"")*") +(?=[,;\t\r\n]|\Z)|"(?:[^"]|"")*"')
 
 
 class Row(NamedTuple):
@@ -39,9 +47,10 @@ class ImageList(OwnImages):
     - .jsonl: one such object per line.
 
     Paths are absolute, or relative to `cfg.DATASET.DIR`, which by default is the folder of the list. `split` is one of
-    NAMES_OF_PARTS for every image or for none. Without val images, a fifth of each class of train becomes val. Without
-    any split, the images of each class are split 50/20/30, once, which is kept in `split_<list>.json` beside the list;
-    FEWEST_TO_SPLIT or more images of each class are needed.
+    NAMES_OF_PARTS for every image or for none. Without val images, a fifth of each class of train becomes val in runs
+    that use val images. Without any split, the images of each class are split 50/20/30, once, which is kept in
+    `split_<list>.json` beside the list; FEWEST_TO_SPLIT or more images of each class are needed. A run that only tests
+    needs no training images.
 
     Labels are text or whole numbers; the classes are in the order of the sorted labels, of the numbers if all are
     numbers. OwnImages tells where class names come from; `classnames.txt` lies beside the list.
@@ -55,7 +64,8 @@ class ImageList(OwnImages):
         self.image_dir = under_root(cfg, "DIR") if cfg.DATASET.DIR else self.dataset_dir
         stem = os.path.splitext(os.path.basename(self.list_path))[0]
         self.split_path = os.path.join(self.dataset_dir, f"split_{stem}.json")
-        self.locate_names(cfg)
+        self.way_to_test_all = 'give all images the split "test" to test all'
+        self.read_settings(cfg)
 
     def prepare(self) -> None:
         if not os.path.isfile(self.list_path):
@@ -72,7 +82,7 @@ class ImageList(OwnImages):
         rows = read_list(self.list_path)
         if rows is None:
             return self._given_split()
-        rows = [row._replace(path=os.path.normpath(os.path.join(self.image_dir, row.path))) for row in rows]
+        rows = self._located(rows)
         self._check(rows)
         where = {row.label: row.where for row in reversed(rows)}
         rows.sort(key=lambda row: row.path)  # the order decides which images are drawn; ImageFolder has the same
@@ -91,6 +101,36 @@ class ImageList(OwnImages):
         train, val, test = ([item for label in labels for of, item in images[label] if of == part] for part in PARTS)
         return self._completed(train, val, test)
 
+    def _located(self, rows: list[Row]) -> list[Row]:
+        """Return the rows with absolute paths, which are those of the files that they mean, see `NearFiles`.
+
+        Raises:
+            UserError: images are missing.
+        """
+        near, located, missing = NearFiles(), [], []
+        for row in rows:
+            path = os.path.normpath(os.path.join(self.image_dir, row.path))
+            if not os.path.isfile(path):
+                path = near.find(path)
+                missing += [path] if not os.path.isfile(path) else []
+            require_format(path, f"{self.list_path}, {row.where}")
+            located.append(row._replace(path=path))
+        if missing:
+            raise DataError(
+                f"{self.list_path} {listing(missing)}: put them there{advice_on(missing[0], self.image_dir, near)}, or "
+                "set DATASET.DIR to the folder that the paths start from"
+            )
+        self._report_renamed(near)
+        return located
+
+    def _report_renamed(self, near: NearFiles) -> None:
+        if near.renamed:
+            written, file = next(iter(near.renamed.items()))
+            print(
+                f"notice: {self.list_path}: {len(near.renamed)} path(s) have no suffix or another one than their "
+                f'image, "{os.path.basename(written)}" and so on are read as "{os.path.basename(file)}"'
+            )
+
     def _check(self, rows: list[Row]) -> None:
         if not rows:
             raise DataError(f"{self.list_path} lists no images: add some")
@@ -108,18 +148,11 @@ class ImageList(OwnImages):
                     f"{self.list_path}: {without.where} has no split, but {named.where} has one: fill in all, or none "
                     "to have the images split"
                 )
-        for row in rows:
-            require_format(row.path, f"{self.list_path}, {row.where}")
-        missing = [row.path for row in rows if not os.path.isfile(row.path)]
-        if missing:
-            separator = ', write "/" for each "\\"' if os.sep == "/" and "\\" in missing[0] else ""
-            raise DataError(
-                f"{self.list_path} {listing(missing)}: put them there{separator}, or set DATASET.DIR to the folder "
-                "that the paths start from"
-            )
 
     def _given_split(self) -> Split:
-        split = read_split(self.list_path, self.image_dir, anywhere=True)
+        near = NearFiles()
+        split = read_split(self.list_path, self.image_dir, anywhere=True, find=near.find)
+        self._report_renamed(near)
         seen: set[str] = set()
         for item in (item for part in split for item in part):
             path = os.path.normpath(item.impath)
@@ -134,14 +167,18 @@ class ImageList(OwnImages):
                 [ListedImage(item.impath, item.label, classname=names[item.classname]) for item in part]
                 for part in split
             )
+        else:
+            self.report_codes({item.classname for part in split for item in part})
         return self._completed(*split)
 
     def _completed(self, train: list[Datum], val: list[Datum], test: list[Datum]) -> Split:
-        """Return the split with a fifth of train as val if it has none."""
+        """Return the split, with val images from train if it has none; test alone will do for a run that only tests."""
+        if self.only_tests and test and not train:
+            return self.test_images_alone(test, val if self.use_of_val else [])
         for part, items in (("train", train), ("test", test)):
             if not items:
                 raise DataError(f"{self.list_path} lists no {part} images: add some, or leave out all splits")
-        split = (train, val, test) if val else (*split_off_val(train), test)
+        split = (train, val, test) if val else (*self.with_val(train), test)
         report_classes_without_images(split, type(self).__name__)
         return split
 
@@ -166,13 +203,25 @@ def read_list(path: str) -> list[Row] | None:
         records = ((f"line {number}", _parsed(line, path, number)) for number, line in lines)
     else:
         records = _csv_records(text, path)
+    records = list(records)
+    _report_unused_split(path, [record for _, record in records if isinstance(record, dict)])
     return [_row(path, where, record) for where, record in records]
+
+
+def _report_unused_split(path: str, records: list[dict]) -> None:
+    """Print a notice where the parts seem to be named, but under another word than split."""
+    for name in OTHER_NAMES["split"]:
+        values = {str(record[name]).strip().lower() for record in records if record.get(name)}
+        if values and values <= PART_OF.keys() and not any(record.get("split") for record in records):
+            print(f'notice: {path}: the column "{name}" is not used: rename it to split to use these parts')
 
 
 def _csv_records(text: str, path: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield ("line 7", {column: field}) for each line of a CSV file but the first, which names the columns."""
     first_line = re.split("[\r\n]", text.lstrip("\r\n "), maxsplit=1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first_line.count), strict=True)
+    delimiter = max(",;\t", key=first_line.count)
+    text = _QUOTED_AND_SPACE.sub(lambda found: found[1] or found[0], text)  # csv takes no space behind quotes
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     columns: list[str] = []
     while True:
         number = reader.line_num + 1
@@ -192,7 +241,7 @@ def _csv_records(text: str, path: str) -> Iterator[tuple[str, dict[str, str]]]:
                 count = sum(columns.count(name) for name in names)
                 if count > 1 or (count < 1 and column != "split"):
                     what = f"two columns {column}" if count else f"no column {column}"
-                    near = "" if count else did_you_mean(column, columns)
+                    near = "" if count else did_you_mean(column, columns) or _called(column, columns)
                     raise DataError(
                         f"{path} has {what}{near}: the first line must be path,label or path,label,split, but is "
                         f'"{first_line.strip()}"'
@@ -206,6 +255,12 @@ def _csv_records(text: str, path: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield f"line {number}", dict(zip(columns, fields, strict=True))
     if not columns:
         raise DataError(f"{path} is empty: write path,label or path,label,split into its first line, then the images")
+
+
+def _called(column: str, columns: list[str]) -> str:
+    """Return advice where a column seems to be `column` under another name, else ""."""
+    other = next((name for name in columns if name in OTHER_NAMES[column]), None)
+    return f' (rename "{other}" to {column}?)' if other else ""
 
 
 def _parsed(text: str, path: str, line: int = 0) -> Any:
@@ -237,4 +292,4 @@ def _row(path: str, where: str, record: Any) -> Row:
     if values["split"] and not part:
         near = did_you_mean(values["split"], PARTS)
         raise DataError(f'{path}, {where}: split "{values["split"]}" is none of train, val and test{near}')
-    return Row(where, values["path"], values["label"], part)
+    return Row(where, values["path"], normal_form(values["label"]), part)

@@ -71,7 +71,7 @@ class ImageNetFamily(SplitDataset):
 class ImageNetVariant(ImageNetFamily):
     """Images to test an ImageNet model on, which has its own choice of ImageNet's classes."""
 
-    only_tested = True
+    only_tested = tested_whole = True
 
     def load_split(self) -> Split:
         items = self.read_images(self.image_dir, self.class_folders(self.image_dir))

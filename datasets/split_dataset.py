@@ -11,6 +11,7 @@ from .splits import (
     Split,
     check_split,
     read_split,
+    report_fewer_images,
     sample_few_shot,
     split_class_folders,
     split_hash,
@@ -26,9 +27,10 @@ class SplitDataset(DatasetBase):
 
     The steps come in the order of CoOp's dataset files, because the order decides which images are drawn: the split,
     then few shots of all classes (`DATASET.NUM_SHOTS`, `SEED`), then the base or new classes
-    (`DATASET.SUBSAMPLE_CLASSES`). A dataset that is `only_tested` skips both, as in CoOp.
+    (`DATASET.SUBSAMPLE_CLASSES`). A dataset that is `only_tested` skips the first, one that is `tested_whole` both.
 
-    Attributes of an instance: `dataset_dir`, `image_dir`, `split_path` (absolute paths), `split_hash`, `template`.
+    Attributes of an instance: `dataset_dir`, `image_dir`, `split_path` (absolute paths), `split_hash`, `template`;
+    `split_note`, what a person has to know of a split that they did not make.
     """
 
     dataset_dir = ""  # the dataset's folder under the data root
@@ -41,6 +43,8 @@ class SplitDataset(DatasetBase):
     template = ""  # hand-written prompt, {} is the class name; "": that of the method
     names_repeat = False  # whether classes may share a name, as a few of ImageNet's do
     only_tested = False  # whether there are no training images; train_x then is test, to tell the classes
+    tested_whole = False  # whether it is tested on all of its classes whatever SUBSAMPLE_CLASSES says, as in CoOp
+    split_note = ""
     saves_split = True  # whether a split that is made here is kept for the next run
     published: dict[str, int] = {}  # numbers of "classes", "train", "val" and "test" images in CoOp's paper
 
@@ -48,12 +52,14 @@ class SplitDataset(DatasetBase):
         self.locate(cfg)
         self.template = checked_template(cfg.DATASET.TEMPLATE) or self.template
         train, val, test = self.whole_split()
-        if self.only_tested:
-            if cfg.DATASET.SUBSAMPLE_CLASSES != "all":
-                print(f"notice: {type(self).__name__} is tested whole, DATASET.SUBSAMPLE_CLASSES is not applied")
-        else:
+        if not self.only_tested:
             train, val = self.few_shot(train, val, cfg.DATASET.NUM_SHOTS, cfg.SEED)
+        if not self.tested_whole:
             train, val, test = subsample_classes((train, val, test), cfg.DATASET.SUBSAMPLE_CLASSES)
+        elif cfg.DATASET.SUBSAMPLE_CLASSES != "all":
+            print(f"notice: {type(self).__name__} is tested whole, DATASET.SUBSAMPLE_CLASSES is not applied")
+        if not cfg.DATASET.ONLY_TESTED:
+            report_fewer_images(train, cfg.DATASET.NUM_SHOTS, type(self).__name__)
         if not test:
             raise DataError(f"{type(self).__name__}: the chosen classes have no test images: add some")
         super().__init__(train_x=train, val=val, test=test)

@@ -22,9 +22,11 @@ from itertools import chain
 
 from dassl.data.datasets import Datum
 from dassl.utils import write_json
+from system_files import is_system_file
 from user_error import ConfigError, DataError, did_you_mean, shorten
 
 from .annotations import read_json
+from .class_names import both, tokens
 
 Split = tuple[list[Datum], list[Datum], list[Datum]]
 
@@ -52,16 +54,21 @@ class ListedImage(Datum):
 
 
 def list_folders(folder: str) -> list[str]:
-    """Return the sorted names of the folders in `folder`, hidden ones left out."""
+    """Return the sorted names of the folders in `folder`, without hidden ones and those of systems."""
     return _list(folder, os.DirEntry.is_dir)
 
 
 def list_files(folder: str) -> list[str]:
-    """Return the sorted names of the files in `folder`, hidden ones left out.
+    """Return the sorted names of the files in `folder`, without hidden ones and those of systems.
 
     Sorted, because the order of a directory listing is the file system's own and would leak into every subset.
     """
     return _list(folder, os.DirEntry.is_file)
+
+
+def list_dead_links(folder: str) -> list[str]:
+    """Return the sorted names of what is neither a file nor a folder in `folder`, as a link that leads nowhere."""
+    return _list(folder, lambda entry: not entry.is_file() and not entry.is_dir())
 
 
 def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
@@ -70,7 +77,7 @@ def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 path = entry.path  # what fails below, for instance a link that leads to itself
-                if not entry.name.startswith(".") and is_wanted(entry):
+                if not is_system_file(entry.name) and is_wanted(entry):
                     names.append(entry.name)
     except OSError as error:
         what = "cannot be listed" if path == folder else "cannot be followed"
@@ -107,11 +114,14 @@ def listing(missing: list[str]) -> str:
 # Split files -----------------------------------------------------------------------------------------------------
 
 
-def read_split(split_path: str, image_dir: str, anywhere: bool = False) -> Split:
+def read_split(
+    split_path: str, image_dir: str, anywhere: bool = False, find: Callable[[str], str] | None = None
+) -> Split:
     """Read a split file; its paths are taken relative to `image_dir`.
 
     Args:
         anywhere: whether paths may lead out of `image_dir`, as in a person's own list.
+        find: called with a path that leads nowhere; returns that of the file that it means, or the same path.
 
     Raises:
         UserError: the file cannot be read, is not JSON, is not a split, or lists an image that is missing or elsewhere.
@@ -129,6 +139,9 @@ def read_split(split_path: str, image_dir: str, anywhere: bool = False) -> Split
         is_plain = item.impath.startswith(inside) and os.pardir not in item.impath  # normpath is slow for all images
         if not is_plain and not os.path.normpath(item.impath).startswith(inside):
             raise DataError(f"{split_path} lists {item.impath!a}, outside of {image_dir}: mend or replace that file")
+    for item in chain(train, val, test) if find else ():
+        if not os.path.isfile(item.impath):
+            item._impath = find(item.impath)
     require_images(chain(train, val, test), split_path)
     return train, val, test
 
@@ -259,8 +272,8 @@ def split_off_val(trainval: list[Datum], val_share: float = VAL_SHARE) -> tuple[
 def check_split(split: Split, name: str, names_repeat: bool = False) -> None:
     """Raise a UserError unless the split of dataset `name` can be trained and tested on.
 
-    That is: train and test are not empty, the labels are 0..C-1, each has one class name of its own (classes may share
-    one with `names_repeat`) and at least one image in train.
+    That is: train and test are not empty, the labels are 0..C-1, each has one class name of its own, as CLIP reads it
+    (classes may share one with `names_repeat`), and at least one image in train.
     """
     train, _, test = split
     for part, items in (("training", train), ("test", test)):
@@ -281,14 +294,28 @@ def check_split(split: Split, name: str, names_repeat: bool = False) -> None:
     if sorted(names) != list(range(len(names))):
         missing = min(set(range(len(names))) - set(names))
         raise DataError(f"{name}: labels must be 0 to {len(names) - 1}, but none is {missing}: mend the split")
-    label_of: dict[str, int] = {}
+    if names_repeat:
+        return
+    label_of: dict[tuple[int, ...], int] = {}
     for label, classname in names.items():
-        other = label_of.setdefault(classname.replace("_", " "), label)  # as prompts read it
-        if other != label and not names_repeat:
+        other = label_of.setdefault(tokens(classname), label)
+        if other != label:
             raise DataError(
-                f'{name}: labels {other} and {label} have one class name, "{classname}", so no prompt can tell them '
-                "apart: rename or merge one"
+                f"{name}: labels {other} and {label} have one class name, {both(names[other], classname)}, so no "
+                "prompt can tell them apart: rename or merge one"
             )
+
+
+def report_fewer_images(train: list[Datum], shots: int, name: str) -> None:
+    """Print a notice if classes have fewer training images than `shots`."""
+    groups = by_label(train).values()
+    small = [items for items in groups if len(items) < shots]
+    if small:
+        fewest = min(small, key=len)
+        print(
+            f"notice: {name}: {len(small)} of {len(groups)} classes have fewer than {shots} training images, the "
+            f'smallest is "{fewest[0].classname}" with {len(fewest)}'
+        )
 
 
 def sample_few_shot(train: list[Datum], val: list[Datum], shots: int, seed: int) -> tuple[list[Datum], list[Datum]]:

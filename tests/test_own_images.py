@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import benchmark
 import train
 
 COLOURS = {"n01": (230, 20, 20), "n02": (20, 200, 20), "n03": (20, 20, 230)}
@@ -40,8 +41,8 @@ def data(pictures, tmp_path):
 def run(data, root, tmp_path, capsys):
     """Run train.py; returns exit code, error output and, after a success, results and log."""
 
-    def run(dataset, *more, trainer="MuDPT"):
-        output = tmp_path / "out"
+    def run(dataset, *more, trainer="MuDPT", output="out"):
+        output = tmp_path / output
         code = train.run(
             [
                 *["--root", str(data), "--seed", "1", "--trainer", trainer, "--output-dir", str(output)],
@@ -51,7 +52,7 @@ def run(data, root, tmp_path, capsys):
         )
         error = capsys.readouterr().err
         if code:
-            assert not output.exists()
+            assert not (output / "results.json").exists() and not (output / "log.txt").exists()
             return code, error
         return json.loads((output / "results.json").read_text()), (output / "log.txt").read_text()
 
@@ -160,3 +161,104 @@ def test_an_image_that_cannot_be_read_and_is_taken_out_tells_the_way_on(run, dat
     assert_one_line(run("image_folder", *pairs), "missing", f"delete {split} to have the images split anew")
     split.unlink()
     assert run("image_folder", *pairs)[0]["num_images"] == {"train": 18, "val": 6, "test": 11}
+
+
+# What the shots say and what is trained on
+
+
+def lay_out_parts(data, train_images):
+    """`parts/train/<class>/` with so many images and `parts/test/<class>/` with four, no val."""
+    for label in COLOURS:
+        images = sorted((data / "mine" / label).iterdir())
+        for part, chosen in (("train", images[: train_images.get(label, 4)]), ("test", images[-4:])):
+            (data / "parts" / part / label).mkdir(parents=True)
+            for image in chosen:
+                shutil.copy(image, data / "parts" / part / label)
+    return ["DATASET.DIR", "parts", "DATASET.NUM_SHOTS", "4", "OPTIM.MAX_EPOCH", "1"]
+
+
+def report(tmp_path, capsys, *more):
+    capsys.readouterr()
+    assert benchmark.main(["report", str(tmp_path / "out"), *more]) == 0
+    return capsys.readouterr().out
+
+
+def test_k_images_of_each_class_are_k_shots_unless_val_is_used_and_then_the_report_tells(run, data, tmp_path, capsys):
+    pairs, place = lay_out_parts(data, {}), "image_folder-parts/CoOp/tiny_4shots"
+    results, log = run("image_folder", *pairs, trainer="CoOp", output=f"out/{place}/seed1")
+    assert results["num_images"] == {"train": 12, "val": 0, "test": 12}
+    assert results["images_per_class"] == {"train": [4, 4], "val": None, "test": [4, 4]}
+    assert "Trained on 12 images, 4 of each class (DATASET.NUM_SHOTS 4)" in log
+    assert "Images per class" not in report(tmp_path, capsys)
+
+    pairs += ["TEST.FINAL_MODEL", "best_val"]
+    results, log = run("image_folder", *pairs, trainer="CoOp", output=f"out/{place}/best/seed1")
+    assert results["images_per_class"] == {"train": [3, 3], "val": [1, 1], "test": [4, 4]}
+    told = "3 of the 12 training images were taken for validation, a fifth of each class, as TEST.FINAL_MODEL best_val"
+    assert log.count(told) == 2, "at the start and at the end"
+    assert "Trained on 9 images, 3 of each class (DATASET.NUM_SHOTS 4)" in log
+    note = "Images per class that were trained on: 3, not 4 (image_folder-parts, CoOp tiny/best)."
+    page = tmp_path / "report.html"
+    assert note in report(tmp_path, capsys, "--html", str(page)) and note in page.read_text()
+    rows = [line.split(",") for line in report(tmp_path, capsys, "--format", "csv").splitlines()]
+    assert [row[rows[0].index("trained per class")] for row in rows[1:]] == ["", "3"]
+
+
+def test_classes_with_fewer_images_than_shots_are_told(run, data, tmp_path, capsys):
+    pairs, folder = lay_out_parts(data, {"n02": 2}), "out/image_folder-parts/CoOp/tiny_4shots/seed1"
+    shutil.copy(data / "mine/classnames.txt", data / "parts")
+    results, log = run("image_folder", *pairs, trainer="CoOp", output=folder)
+    assert results["images_per_class"]["train"] == [2, 4]
+    assert '1 of 3 classes have fewer than 4 training images, the smallest is "green square" with 2' in log
+    assert 'Trained on 10 images, 2 of the smallest class "green square" to 4 of the largest "red square"' in log
+    assert "2 to 4, not 4 (image_folder-parts, CoOp tiny)" in report(tmp_path, capsys, "--format", "markdown")
+
+
+def test_what_a_split_made_here_gave_is_told_at_the_start_and_the_end_of_every_run(run):
+    for output in ("out/first", "out/second"):
+        _, log = run("image_folder", *QUICK, "DATASET.DIR", "mine", trainer="CoOp", output=output)
+        assert log.count("the images of each class were split 50/20/30, in all 18 train, 6 val, 12 test") == 2
+
+
+def test_a_model_and_zero_shot_clip_are_tested_on_test_images_alone(run, data, tmp_path):
+    pairs = lay_out_parts(data, {})
+    run("image_folder", *pairs, trainer="CoOp", output="model")
+    (data / "parts/test").rename(data / "parts/eval")
+    shutil.rmtree(data / "parts/train")
+    rows = [
+        f"{path.relative_to(data / 'parts/eval')},{path.parent.name},test\n" for path in data.glob("parts/eval/*/*")
+    ]
+    (data / "parts/eval/list.csv").write_text("path,label,split\n" + "".join(sorted(rows)))
+    model = ["--model-dir", tmp_path / "model"]
+    accuracies = {}
+    for trainer, flags in (("ZeroshotCLIP", []), ("CoOp", model)):
+        for dataset, keys in (
+            ("image_folder", ["DATASET.DIR", "parts"]),
+            ("image_list", ["DATASET.LIST", "parts/eval/list.csv"]),
+        ):
+            output = f"{trainer}-{dataset}"
+            results, log = run(dataset, "--eval-only", *flags, *keys, trainer=trainer, output=output)
+            assert results["num_images"] == {"train": 0, "val": 0, "test": 12} and "Trained on" not in log
+            assert results["images_per_class"]["train"] == ([4, 4] if flags else None)
+            accuracies.setdefault(trainer, set()).add(results["metrics"]["accuracy"])
+    assert all(len(found) == 1 for found in accuracies.values())
+
+
+def test_test_images_alone_cannot_be_trained_on(run, data):
+    pairs = lay_out_parts(data, {})
+    shutil.rmtree(data / "parts/train")
+    assert_one_line(run("image_folder", *pairs), "has test/ but no train/")
+    assert_one_line(run("image_folder", *pairs, "DATASET.ONLY_TESTED", "True"), "ONLY_TESTED", "--eval-only")
+
+
+def test_a_run_that_only_tests_class_folders_says_which_images(run, data):
+    flags, advice = ["--eval-only", "DATASET.DIR"], f"move the class folders into {data / 'mine/test'}/ to test all"
+    results, log = run("image_folder", *flags, "mine", trainer="ZeroshotCLIP")
+    assert results["metrics"]["total"] == 12 and "only the test images are tested" in log and advice in log
+    lay_out_parts(data, {})
+    for image in data.glob("parts/test/*/*"):
+        if image.stem in ("10", "11"):
+            image.unlink()
+    results, log = run("image_folder", *flags, "parts/test", trainer="ZeroshotCLIP", output="small")
+    assert results["metrics"]["total"] == 6
+    assert "all 6 images are tested, as there are too few to split them" in log

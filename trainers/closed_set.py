@@ -35,8 +35,11 @@ class ClosedSetTrainer(FeatureTrainer):
     """Base of these methods. Their head has ``from_released``, which picks the rows of its classes from a checkpoint.
 
     Attributes:
+        searches_on_val: whether val images are needed in training.
         learner: the head; its ``known_classes`` are those of the checkpoint that is being loaded.
     """
+
+    searches_on_val = False
 
     def check_one_epoch(self, cfg) -> None:
         """Raise a UserError where a method that looks at its images once is told to train longer."""
@@ -53,7 +56,10 @@ class ClosedSetTrainer(FeatureTrainer):
         self.train_seconds += time.time() - start
 
     def val_features(self, instead: str) -> tuple[Tensor, Tensor] | None:
-        """`encode` of the val images. None, with ``instead`` in a printed line, where there are none or test images."""
+        """`encode` of the val images. None, with ``instead`` in a printed line, where there are none or test images.
+
+        A trainer that calls it has `searches_on_val`.
+        """
         if not hasattr(self, "_val_features"):
             dataset, self._val_features = self.dm.dataset, None
             test = {item.impath for item in dataset.test}

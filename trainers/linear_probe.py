@@ -106,6 +106,7 @@ class LinearClassifier(nn.Module):
 class LinearProbe(ClosedSetTrainer):
     """Fits once; OPTIM has no effect."""
 
+    searches_on_val = True
     config_node = "LINEAR_PROBE"
     config_defaults = {"PREC": "fp16"}
 

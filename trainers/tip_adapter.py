@@ -42,6 +42,7 @@ RELEASED = {
 class CacheTrainer(ClosedSetTrainer):
     """What Tip-Adapter and Tip-Adapter-F share."""
 
+    searches_on_val = True
     config_node = "TIP_ADAPTER"
     config_defaults = {
         "PREC": "fp16",

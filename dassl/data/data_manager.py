@@ -12,6 +12,7 @@ from dassl.config import get_cfg_default
 from dassl.utils import ConfigError, DataError, read_image
 from dassl.utils.distributed import processes_on_machine, share, world_size
 
+from .class_counts import images_per_class, in_words
 from .datasets import build_dataset, images_as_shown
 from .epoch_loader import EpochLoader
 from .image_cache import ImageCache
@@ -163,17 +164,23 @@ class DataManager:
 
     def show_dataset_summary(self, cfg) -> None:
         dataset = self.dataset
+        only_tested = getattr(dataset, "only_tested", False)
+        parts = {"train": [] if only_tested else dataset.train_x, "val": dataset.val, "test": dataset.test}
+        counts = {part: images_per_class(items, self.lab2cname) for part, items in parts.items()}
         rows = [
             ("Dataset", cfg.DATASET.NAME),
             ("Source", ", ".join(map(str, cfg.DATASET.SOURCE_DOMAINS))),
             ("Target", ", ".join(map(str, cfg.DATASET.TARGET_DOMAINS))),
             ("# classes", f"{self.num_classes:,}"),
-            ("# train_x", f"{len(dataset.train_x):,}"),
+            ("# train_x", "" if only_tested else f"{len(dataset.train_x):,}"),
             ("# train_u", f"{len(dataset.train_u):,}" if dataset.train_u else ""),
             ("# val", f"{len(dataset.val):,}" if dataset.val else ""),
             ("# test", f"{len(dataset.test):,}"),
+            ("# per class", ", ".join(f"{part} {in_words(*found)}" for part, found in counts.items() if found)),
         ]
         print(tabulate([row for row in rows if row[1]], disable_numparse=True))
+        if note := getattr(dataset, "split_note", ""):
+            print(f"notice: {note}")
 
 
 class DatasetWrapper(Dataset):

@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime
+import functools
 import glob
+import hashlib
 import io
 import math
 import os
@@ -37,6 +39,7 @@ from user_error import shorten
 
 from .epoch_batches import EpochBatches
 from .trainer_base import TrainerBase
+from .val_use import chooses_epoch_on_val
 
 SHOWN_PATHS = 3  # of a batch's images in an error message
 SMALLEST_LOSS_SCALE = 2.0**-16  # of mixed precision, which begins with 2**16 and halves at every overflow
@@ -147,6 +150,7 @@ class SimpleTrainer(TrainerBase):
             "train_seconds": self.train_seconds,
             "skipped_batches": dict(self.skipped_batches),
             "settings": settings_of_training(self.cfg),
+            "train_images": self._train_images,
             "position": self.batches.state() if self.batches else None,
         }
         if self.cfg.SEED < 0 and not self.batches:  # else an epoch's numbers follow from the seed, see `seed_epoch`
@@ -157,6 +161,7 @@ class SimpleTrainer(TrainerBase):
 
     def load_run_state(self, state: dict) -> None:
         self._compare_settings(state.get("settings", {}))
+        self._compare_images(state.get("train_images"))
         self.best_result = state.get("best_result", self.best_result)
         self.train_seconds = state.get("train_seconds", self.train_seconds)
         self.skipped_batches.update(state.get("skipped_batches", {}))
@@ -180,6 +185,29 @@ class SimpleTrainer(TrainerBase):
                 "or delete the folder"
             )
         print(f"Settings changed on resuming: {shown}")
+
+    @functools.cached_property
+    def _train_images(self) -> str:
+        """Number and hash of the training images, by name and label: their folder may move."""
+        digest = hashlib.sha256()
+        for item in self.dm.dataset.train_x:
+            digest.update(f"{osp.basename(item.impath)}\0{item.label}\0".encode("utf-8", "surrogateescape"))
+        return f"{len(self.dm.dataset.train_x)} {digest.hexdigest()}"
+
+    def _compare_images(self, before: str | None) -> None:
+        """As `_compare_settings` for the training images. Without a seed they may be drawn anew."""
+        dataset = self.dm.dataset
+        if before is None and getattr(dataset, "lacks_val", False) and not dataset.val:
+            print("notice: the checkpoint names no training images: an earlier version took a fifth of them for val")
+        if before in (None, self._train_images):
+            return
+        counts = f"{before.split()[0]}, now {self._train_images.split()[0]}"
+        if not self.cfg.RESUME and self.cfg.SEED >= 0:
+            raise CheckpointError(
+                f"{self.output_dir} holds an unfinished run on other training images ({counts}): choose another "
+                "OUTPUT_DIR, or delete the folder"
+            )
+        print(f"Training images changed on resuming: {counts}")
 
     def train(self) -> None:
         with progress_bar(desc="train", unit="batch") as self._bar:
@@ -214,8 +242,7 @@ class SimpleTrainer(TrainerBase):
 
     @property
     def _chooses_on_val(self) -> bool:
-        """Whether the model that is tested in the end is the best of all epochs on the val split."""
-        return self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST
+        return chooses_epoch_on_val(self.cfg)
 
     def _check_selection(self) -> None:
         if self._chooses_on_val and self.val_loader is None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from regular_file import regular_only
+from system_files import is_system_file
 
 from .atomic import atomic_write
 from .errors import ConfigError, DataError, OutputError, UnknownNameError, did_you_mean
@@ -37,9 +38,9 @@ def check_isfile(fpath: str) -> bool:
 
 
 def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
-    """Names in the folder ``path`` that do not begin with a dot."""
+    """Names in the folder ``path``, without those that begin with a dot and those of systems, as @eaDir."""
     try:
-        names = [name for name in os.listdir(path) if not name.startswith(".")]
+        names = [name for name in os.listdir(path) if not is_system_file(name)]
     except OSError as error:
         raise DataError(
             f"cannot list the folder {path}: {error.strerror}; correct the path or its permissions"

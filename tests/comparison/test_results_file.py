@@ -35,6 +35,8 @@ WRONG = [
     *(("sampling_error", value) for value in ("2", -1)),
     *(("checkpoint_bytes", "8"), ("peak_memory_mb", "8"), ("config.OPTIM", 3), ("config.OPTIM.MAX_EPOCH", "5")),
     *(("config", [1]), ("environment", "x"), ("tested_model", 3)),
+    *(("images_per_class", value) for value in ([4, 4], {"train": 4}, {"train": [4]}, {"train": ["4", 4]})),
+    *(("images_per_class", {"train": [-1, 4]}), ("images_per_class", {"train": [4, True]})),
     *(("tested_model", {"model_dir": 3}), ("tested_model", {"model_dir": "a/" * 9000})),
 ]
 

@@ -10,9 +10,22 @@ from dassl.utils import UserError
 
 @pytest.fixture
 def build(tmp_path):
-    """Build a dataset by name with `tmp_path` as data root; `keys` are further keys of `cfg.DATASET`."""
+    """Build a dataset by name with `tmp_path` as data root; `keys` are further keys of `cfg.DATASET`.
 
-    def build(name, shots=-1, seed=1, subsample="all", directory="", root=tmp_path, **keys):
+    `model` is TEST.FINAL_MODEL; `only_tested` is what --eval-only sets.
+    """
+
+    def build(
+        name,
+        shots=-1,
+        seed=1,
+        subsample="all",
+        directory="",
+        root=tmp_path,
+        model="last_step",
+        only_tested=False,
+        **keys,
+    ):
         cfg = get_cfg_default()
         datasets.add_config(cfg)
         cfg.VERBOSE = False
@@ -22,6 +35,8 @@ def build(tmp_path):
         cfg.DATASET.NUM_SHOTS = shots
         cfg.DATASET.SUBSAMPLE_CLASSES = subsample
         cfg.DATASET.DIR = str(directory)
+        cfg.DATASET.ONLY_TESTED = only_tested
+        cfg.TEST.FINAL_MODEL = model
         for key, value in keys.items():
             cfg.DATASET[key] = str(value)
         return build_dataset(cfg)

@@ -47,13 +47,14 @@ def test_the_folder_may_be_absolute_or_under_home(parts, build, tmp_path, monkey
     assert hashes == {build("ImageFolder", directory="mine").split_hash}
 
 
-def test_without_val_a_fifth_of_train_serves(parts, build, as_lists):
+def test_without_val_a_fifth_of_train_serves_where_val_is_used(parts, build, as_lists):
     for name in PARTS["val"]:
         remove(parts / "val" / name)
     (parts / "val").rmdir()
-    dataset = build("ImageFolder", directory="mine", seed=1)
+    dataset = build("ImageFolder", directory="mine", seed=1, model="best_val")
     assert sizes(dataset) == [16, 4, 9]
-    assert as_lists(build("ImageFolder", directory="mine", seed=2)) == as_lists(dataset)
+    assert as_lists(build("ImageFolder", directory="mine", seed=2, model="best_val")) == as_lists(dataset)
+    assert sizes(build("ImageFolder", directory="mine")) == [20, 0, 9]
 
 
 def test_one_image_per_class_is_enough_to_train_on(build, make_images):
@@ -349,3 +350,55 @@ def test_test_images_without_class_folders_are_reported(build, make_images, user
 
 def test_new_classes_are_the_second_half(parts, build):
     assert build("ImageFolder", directory="mine", subsample="new").classnames == ["polar bear"]
+
+
+SYSTEM_FOLDERS = ("@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle")
+SYSTEM_FOLDERS += (".ipynb_checkpoints", ".thumbnails", ".Trash-1000", ".@__thumb", "@Recently-Snapshot", "#snapshot")
+
+
+@pytest.mark.parametrize("where", ["mine", "mine/cat", "mine/polar_bear/deeper"])
+def test_folders_of_systems_are_passed_over_among_classes_and_below_them(flat, build, make_images, capsys, where):
+    before = build("ImageFolder", directory="mine").split_hash
+    make_images(where, {f"{name}/image_0001.jpg": ["SYNOPHOTO_THUMB_M.jpg"] for name in SYSTEM_FOLDERS})
+    make_images(where, {".": ["Thumbs.db", ".DS_Store", "._image_0001.jpg", "desktop.ini", "a.jpg@SynoEAStream"]})
+    (flat / "split_image_folder.json").unlink()
+    capsys.readouterr()
+    assert build("ImageFolder", directory="mine").split_hash == before
+    assert capsys.readouterr().out.startswith("notice: made the split"), "no word of what is passed over"
+
+
+@pytest.mark.parametrize("where", ["mine", "mine/train", "mine/test", "mine/val/cat"])
+def test_folders_of_systems_are_passed_over_beside_parts_and_in_them(parts, build, make_images, capsys, where):
+    make_images(where, dict.fromkeys(SYSTEM_FOLDERS, 2))
+    assert sizes(build("ImageFolder", directory="mine")) == [20, 6, 9]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_class_may_be_called_as_a_system_calls_a_folder_in_an_ordinary_word(build, make_images):
+    make_images("mine", {"recycled": 4, "thumbs": 4})
+    assert build("ImageFolder", directory="mine").classnames == ["recycled", "thumbs"]
+
+
+def test_a_split_that_lists_thumbnails_of_a_system_is_to_be_made_anew(flat, build, make_images, user_error):
+    build("ImageFolder", directory="mine")
+    make_images("mine/cat", {"@eaDir": ["thumb.jpg"]})
+    split = flat / "split_image_folder.json"
+    content = json.loads(split.read_text())
+    content["train"].append(["cat/@eaDir/thumb.jpg", 0, "cat"])
+    split.write_text(json.dumps(content))
+    message = user_error(build, "ImageFolder", directory="mine")
+    assert "lists 1 image(s) in folders of systems" in message and f"delete {split}" in message
+
+
+def test_test_images_alone_serve_a_run_that_only_tests(build, make_images):
+    make_images("mine/test", {"ant": 1, "cat": 2, "dog": 3})
+    make_images("mine/val", {"cat": 2})
+    dataset = build("ImageFolder", directory="mine", only_tested=True, shots=1)
+    assert dataset.only_tested and len(dataset.test) == 6 and not dataset.val
+    new = build("ImageFolder", directory="mine", only_tested=True, subsample="new")
+    assert new.classnames == ["dog"] and len(new.test) == 3
+
+
+def test_a_class_that_is_called_test_is_no_part_for_a_run_that_only_tests(build, make_images):
+    make_images("mine", {"dev": 4, "test": 4})
+    assert build("ImageFolder", directory="mine", only_tested=True).classnames == ["dev", "test"]

@@ -57,8 +57,9 @@ def test_a_list_with_splits_is_used_as_it_is(build_list, rows, images, as_lists)
     assert [path.name for path in images.iterdir() if path.suffix == ".json"] == []
 
 
-def test_without_val_a_fifth_of_train_serves(build_list, rows):
-    assert sizes(build_list(csv_text(rows))) == [12, 2, 6]
+def test_without_val_a_fifth_of_train_serves_where_val_is_used(build_list, rows):
+    assert sizes(build_list(csv_text(rows))) == [14, 0, 6]
+    assert sizes(build_list(csv_text(rows), model="best_val")) == [12, 2, 6]
 
 
 def test_the_order_of_the_lines_does_not_matter(build_list, rows):
@@ -318,3 +319,94 @@ def test_an_image_of_a_format_that_is_not_read_is_told_before_any_work(name, bui
     message = user_error(build_list, content, name)
     assert "polar_bear/image.jp2 is JPEG 2000, which is not read here: save it as PNG or JPEG" in message
     assert str(images / name) in message and ("line 21" in message) == (name == "mine.csv")
+
+
+# Lists that say it a little otherwise
+
+
+@pytest.mark.parametrize("separator", [", ", " , ", ";", " ; "])
+def test_spaces_around_quoted_fields_do_not_count(build_list, rows, separator):
+    expected = build_list(csv_text(rows), shots=2).split_hash
+    quoted = [separator.join(f'"{field}"' for field in row) for row in [["path", "label", "split"], *rows]]
+    assert build_list("\n".join(quoted), shots=2).split_hash == expected
+
+
+def test_spaces_inside_of_quotes_stay(build_list, images, rows, make_images):
+    make_images("mine", {"cat": ['a "b" ,c" .jpg']})
+    rows.append(['"cat/a ""b"" ,c"" .jpg" ', "cat", "train"])
+    assert any('a "b" ,c" .jpg' in item.impath for item in build_list(csv_text(rows)).train_x)
+
+
+def test_ids_without_suffix_are_read_as_the_images_there_and_told(build_list, rows, capsys):
+    expected = build_list(csv_text(rows)).split_hash
+    capsys.readouterr()
+    ids = [[path.removesuffix(".jpg"), *rest] for path, *rest in rows]
+    assert build_list(csv_text(ids)).split_hash == expected
+    out = capsys.readouterr().out
+    assert "20 path(s) have no suffix" in out and '"image_0001" and so on are read as "image_0001.jpg"' in out
+
+
+def test_a_suffix_in_other_case_is_the_same_and_told(build_list, rows, capsys):
+    upper = [[path.replace(".jpg", ".JPG"), *rest] for path, *rest in rows]
+    assert sum(sizes(build_list(csv_text(upper)))) == 20
+    assert '"image_0001.JPG" and so on are read as "image_0001.jpg"' in capsys.readouterr().out
+
+
+def test_an_id_of_two_images_is_refused_with_both(build_list, rows, make_images, user_error):
+    make_images("mine", {"cat": ["image_0001.png"]})
+    message = user_error(build_list, csv_text([["cat/image_0001", *rows[0][1:]], *rows[1:]]))
+    assert "lists 1 image(s)" in message and "or write image_0001.jpg, image_0001.png, which is there" in message
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        ("cat/IMAGE_0001.jpg", "image_0001.jpg"),
+        ("cat/image_0001.png", "image_0001.jpg"),
+        ("/home/someone/photos/cat/image_0001.jpg", "cat/image_0001.jpg"),
+        ("mine/cat/image_0001.jpg", "cat/image_0001.jpg"),
+        ("deeper/image_0001.jpg", "cat/deeper/image_0001.jpg"),
+    ],
+)
+def test_what_is_like_a_missing_image_is_named(build_list, make_images, rows, user_error, written, there):
+    make_images("mine/cat", {"deeper": 1})
+    message = user_error(build_list, csv_text(changed(rows, 0, written, *rows[0][1:])))
+    assert "lists 1 image(s) that are missing" in message and f"or write {there}, which is there" in message
+
+
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        ("id,label,split", 'no column path (rename "id" to path?)'),
+        ("path,breed,split", 'no column label (rename "breed" to label?)'),
+    ],
+)
+def test_a_column_under_another_name_is_pointed_to(build_list, rows, user_error, header, advice):
+    assert advice in user_error(build_list, csv_text(rows, header))
+
+
+def test_a_split_under_another_name_is_not_passed_over_without_a_word(build_list, rows, capsys):
+    assert sizes(build_list(csv_text(rows, "path,label,subset"), "pets.csv")) == [10, 4, 6]
+    assert 'the column "subset" is not used: rename it to split' in capsys.readouterr().out
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(("written", "there"), [(NFC, NFD), (NFD, NFC)])
+def test_names_of_a_mac_meet_their_list(build_list, make_images, rows, user_error, written, there):
+    make_images("mine", {there: [f"{there}_{n}.jpg" for n in range(4)]})
+    more = [[f"{written}/{written}_{n}.jpg", label, "train"] for n, label in enumerate((NFC, NFD, NFC, NFD))]
+    dataset = build_list(csv_text([*rows, *more]))
+    assert dataset.classnames == [NFC, "cat", "polar bear"]
+    assert sum(sizes(dataset)) == 24
+    twice = csv_text([*rows, *more, [f"{there}/{there}_0.jpg", NFC, "test"]])
+    assert "list one image" in user_error(build_list, twice)
+
+
+def test_names_of_a_mac_meet_their_split_file(build_list, make_images):
+    make_images("mine", {NFD: [f"{NFD}_{n}.jpg" for n in range(3)]})
+    entries = [[f"{NFC}/{NFC}_{n}.jpg", 0, NFC] for n in range(3)]
+    bears = [[f"polar_bear/image_000{n}.jpg", 1, "polar bear"] for n in (1, 2)]
+    parts = {"train": [entries[0], bears[0]], "val": [entries[1]], "test": [entries[2], bears[1]]}
+    assert sizes(build_list(json.dumps(parts), "mine.json")) == [2, 1, 2]

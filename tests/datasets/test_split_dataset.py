@@ -90,8 +90,11 @@ def test_class_names_are_coops_and_background_folders_no_classes(build, make_ima
 def test_hidden_and_loose_files_are_no_images(build, make_images):
     folder = make_images("dtd/images", {"banded": 10, "bumpy": 10})
     (folder / "banded" / ".directory").touch()
+    (folder / "banded" / "Thumbs.db").touch()
     (folder / "dtd.tar.gz").touch()
+    make_images("dtd/images", {"@eaDir": 9, "__MACOSX": 9, "bumpy/@eaDir": 9})
     dataset = build("DescribableTextures")
+    assert dataset.classnames == ["banded", "bumpy"]
     assert len(dataset.train_x) + len(dataset.val) + len(dataset.test) == 20
 
 

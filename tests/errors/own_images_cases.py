@@ -101,6 +101,18 @@ def folder_named_in_latin_1(person):
     person.train("DATASET.DIR caf\udce9", dataset="image_folder")
 
 
+@case("DATASET.ONLY_TESTED True stands for --eval-only: give that flag in its place")
+def training_on_test_images(person):
+    person.images("mine/test/cat/{2}.jpg", "mine/test/dog/{2}.jpg")
+    person.train("DATASET.DIR mine DATASET.ONLY_TESTED True", dataset="image_folder", flags="")
+
+
+@case("ImageFolder: <folder> has <part>/ but no <part>/: <what to do>")
+def testing_without_test_images(person):
+    person.images("mine/val/cat/{2}.jpg", "mine/val/dog/{2}.jpg")
+    person.train("DATASET.DIR mine", dataset="image_folder", flags="--eval-only")
+
+
 # the split that an earlier run made
 
 
@@ -121,6 +133,9 @@ cases(
         "<file> is no split file (<kind>: <reason>): <way out>": ("{}",),
         "<file> <lists n images that are missing>: put them back, or <way out>": (parts_of("cat/9.jpg"),),
         "<class> has no training images in <file>, which was made before: <way out>": (parts_of("cat/0.jpg"),),
+        "<file> lists <n> image(s) in folders of systems, which are no longer used: <images>: <way out>": (
+            parts_of("cat/@eaDir/0.jpg"),
+        ),
     },
 )
 

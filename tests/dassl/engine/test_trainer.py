@@ -217,6 +217,23 @@ def test_a_run_begun_with_other_settings_is_not_gone_on_with_unless_asked(build,
     assert "Settings changed on resuming: OPTIM.LR" in capsys.readouterr().out
 
 
+def test_a_run_begun_on_other_images_is_not_gone_on_with_unless_asked(build, tmp_path, capsys):
+    begun = build(OPTIM__MAX_EPOCH="1")
+    begun.train()
+
+    def with_fewer(**changes):
+        trainer = build(**changes)
+        del trainer.dm.dataset.train_x[-1]
+        return trainer
+
+    with pytest.raises(UserError, match=r"unfinished run on other training images \(21, now 20\)"):
+        with_fewer().train()
+    asked = with_fewer(RESUME=begun.output_dir, OUTPUT_DIR=str(tmp_path / "asked"))
+    asked.train()
+    assert asked.start_epoch == 1
+    assert "Training images changed on resuming: 21, now 20" in capsys.readouterr().out
+
+
 def test_finished_run_is_only_tested_again(build, linear, capsys):
     build().train()
     again = build(recording(linear, ["run_epoch", "test"]))

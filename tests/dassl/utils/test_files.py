@@ -71,7 +71,7 @@ def test_unwritable_place_is_a_user_error(tmp_path):
 
 
 def test_listing_leaves_hidden_names_out(tmp_path):
-    for name in ("b", ".hidden", "a"):
+    for name in ("b", ".hidden", "a", "@eaDir", "Thumbs.db"):
         (tmp_path / name).touch()
     assert listdir_nohidden(str(tmp_path), sort=True) == ["a", "b"]
     with pytest.raises(UserError, match="missing"):
