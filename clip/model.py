@@ -413,8 +413,7 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
 
 def check_plain(design_details: dict) -> None:
     """UserError where MaPLe's "design_details" describe another model than CLIP."""
-    numbers = ("vision_depth", "language_depth", "vision_ctx", "language_ctx", "maple_length")
-    asked = {key: design_details[key] for key in numbers if design_details.get(key)}
+    asked = {key: value for key, value in design_details.items() if value and key != "trainer"}
     if asked:
         shown = ", ".join(f"{key} {value}" for key, value in asked.items())
         raise ConfigError(

@@ -40,7 +40,7 @@ FILES = {
     "DEKG_REPOSITORY": ("trainers/DeKg.py", "trainers/loss.py"),
     "DEPT_REPOSITORY": (*(f"trainers/{name}.py" for name in DEPT_NAMES), "utils", "clip_maple"),
     "TASKRES_REPOSITORY": ("trainers/taskres.py", "trainers/imagenet_a_r_indexes_v2.py"),
-    "ATPROMPT_REPOSITORY": ("trainers/coop_atp.py",),
+    "ATPROMPT_REPOSITORY": ("trainers/coop_atp.py", "trainers/cocoop_atp.py"),
 }
 # Two of them call .cuda(), which on a machine without a GPU has to do nothing.
 WITHOUT_GPU = """\
@@ -168,6 +168,7 @@ RELEASED = [  # repository, trainer, whose configuration, the keys that its own 
     ("DEPT", "ExtrasLinearProbeKgCoOp", "CoOp", DEPT),
     ("TASKRES", "TaskRes", "CoOp", TASKRES),
     ("ATPROMPT", "CoOp_ATP", "CoOp", ATPROMPT),
+    ("ATPROMPT", "CoCoOp_ATP", "CoCoOp", ATPROMPT),
 ]
 
 
