@@ -102,9 +102,9 @@ def reset_cfg(cfg, args: argparse.Namespace) -> None:
         cfg.OUTPUT_DIR = args.output_dir
     if args.resume:
         cfg.RESUME = args.resume
-    if args.seed >= 0:
+    if args.seed is not None and args.seed >= 0:
         cfg.SEED = args.seed
-    if args.deterministic:
+    if getattr(args, "deterministic", False):  # no flag of CoOp's, whose namespace is taken, too
         cfg.DETERMINISTIC = True
     if args.eval_only:
         cfg.DATASET.ONLY_TESTED = True
@@ -555,14 +555,16 @@ def main(args: argparse.Namespace) -> None:
         else:
             train_started = time.perf_counter()
             trainer.train()
-            train_seconds = time.perf_counter() - train_started
+            train_seconds = time.perf_counter() - train_started - sum(seconds for seconds, _ in tests)
+            if not tests and not cfg.TEST.NO_TEST:  # an after_train of other people's
+                trainer.test()
 
         if not is_main():
             return
         report_images(trainer, cfg)
         test_seconds, accuracy = tests[-1] if tests else (0.0, None)
         if train_seconds is not None:  # TrainerX counts the epochs alone, and those before a run was resumed
-            train_seconds = getattr(trainer, "train_seconds", 0) or train_seconds - test_seconds
+            train_seconds = getattr(trainer, "train_seconds", 0) or train_seconds
         metrics = getattr(trainer, "test_results", None) or ({"accuracy": accuracy} if tests else {})
         write_json(
             {

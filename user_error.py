@@ -7,6 +7,7 @@ import difflib
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -90,12 +91,25 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
+def _importing_file(error: Exception) -> str:
+    """The file of this tree that an error comes from, relative to its root; "" where none does."""
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    root = Path(__file__).parent
+    return next((str(file.relative_to(root)) for file in reversed(files) if file.is_relative_to(root)), "")
+
+
 def user_message(error: Exception) -> str | None:
     """The one line for an error that the user can mend, None for any other."""
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
         if (Path(__file__).parent / package).is_dir():
             return None  # a mistake in our own tree
+        file = _importing_file(error)
+        if file.startswith(("trainers", "datasets")):  # where files of others are put
+            return (
+                f'Python package "{package}" is missing, which {file} imports: bash scripts/setup_venv.sh installs '
+                "what our own files need into .venv; for a file of others install the package, or take the file out"
+            )
         return f'Python package "{package}" is missing: bash scripts/setup_venv.sh installs what is needed into .venv'
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"

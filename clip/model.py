@@ -19,6 +19,7 @@ from clip.class_text import ClassText, encode_class_text
 from clip.linear import Linear, linear
 from clip.parts import tokens_at_once
 from clip.prompts import UNCHANGED, Layer, Prompts, at_layer
+from user_error import ConfigError
 
 HEAD_WIDTH = 64  # of the attention heads of OpenAI's models; `CLIP` takes other numbers of heads
 
@@ -410,16 +411,35 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
     model.apply(cast)
 
 
+def check_plain(design_details: dict) -> None:
+    """UserError where MaPLe's "design_details" describe another model than CLIP."""
+    asked = {key: value for key, value in design_details.items() if value and key != "trainer"}
+    if asked:
+        shown = ", ".join(f"{key} {value}" for key, value in asked.items())
+        raise ConfigError(
+            f"this trainer needs the clip of its own release, with prompts inside of the encoders ({shown}): "
+            "docs/porting.md says how to bring it here"
+        )
+
+
 def build_model(state_dict: dict[str, Tensor], arguments: dict | None = None) -> CLIP:
     """CLIP with the architecture, weights and precision of a checkpoint, in evaluation mode.
 
     A float16 checkpoint gives a model that computes in float16, a float32 one in float32; ``.float()`` makes any
-    of them float32. ``arguments`` are those of `CLIP`; default: its `architecture`.
+    of them float32.
+
+    Args:
+        arguments: those of `CLIP`; default: its `architecture`. Trainers written for MaPLe's clip give its
+            "design_details" here, which must not ask for prompts inside of CLIP.
 
     Raises:
+        UserError: they do.
         KeyError: ``state_dict`` is not a CLIP's (see `architecture`).
         RuntimeError: further tensors are missing, unknown or of the wrong shape.
     """
+    if arguments and "trainer" in arguments:
+        check_plain(arguments)
+        arguments = None
     sizes = ("input_resolution", "context_length", "vocab_size")  # numbers that OpenAI's archives hold as tensors
     tensors = {key: value for key, value in state_dict.items() if key not in sizes}
     with torch.device("meta"):  # no memory and no random initialisation: every tensor comes from the checkpoint

@@ -2,11 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
+
+from tests.tree import copy_tree
 
 
 @pytest.fixture
@@ -17,10 +18,7 @@ def document(root):
 def test_the_worked_port_trains_and_its_checkpoint_tests_the_same(document, root, tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL)
     assert len(code.splitlines()) <= 60
-    for name in ("clip", "comparison", "dassl", "datasets", "trainers", "configs"):
-        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in root.glob("*.py"):
-        shutil.copy(file, tmp_path)
+    copy_tree(tmp_path)
     (tmp_path / "trainers" / "adapters.py").write_text(code)
     command = re.search(r"train\.py (--root data --seed 1 --trainer Adapters.*?)\n\n", document, flags=re.DOTALL)[1]
     arguments = [*command.replace("\\\n", " ").split(), "OPTIM.MAX_EPOCH", "1", "OPTIM.WARMUP_EPOCH", "0"]

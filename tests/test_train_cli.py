@@ -1,5 +1,6 @@
 """The command line of train.py, with a third party's trainer and dataset that know nothing of this project."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -74,6 +75,14 @@ class ThirdPartyFailing(ThirdPartyLinear):
     def before_epoch(self):
         if self.epoch == self.at_epoch:
             raise self.error
+
+
+@TRAINER_REGISTRY.register()
+class ThirdPartyOwnEnd(ThirdPartyLinear):
+    """Ends its training without a test."""
+
+    def after_train(self):
+        print("Finish training")
 
 
 @pytest.fixture
@@ -153,6 +162,37 @@ def test_dataset_file_then_method_file_then_flags_then_pairs(run_folder):
 def test_a_backbone_has_one_name_in_the_results_however_it_is_written(name, path, shown):
     cfg = train.setup_cfg(train.parse_args(["MODEL.BACKBONE.NAME", name, "MODEL.BACKBONE.PATH", path]))
     assert train.backbone_of(cfg) == shown
+
+
+def coops_namespace(*arguments: str) -> argparse.Namespace:
+    """What the parser in CoOp's train.py makes of a command line."""
+    parser = argparse.ArgumentParser()
+    kinds = {"--eval-only": {"action": "store_true"}, "--no-train": {"action": "store_true"}}
+    kinds |= {"--seed": {"type": int, "default": -1}, "--load-epoch": {"type": int}}
+    kinds |= dict.fromkeys(["--source-domains", "--target-domains", "--transforms"], {"type": str, "nargs": "+"})
+    for flag in COOP_FLAGS:
+        parser.add_argument(flag, **kinds.get(flag, {"type": str, "default": ""}))
+    parser.add_argument("opts", default=None, nargs=argparse.REMAINDER)
+    return parser.parse_args(arguments)
+
+
+def test_setup_cfg_and_main_take_the_namespace_of_coops_parser(run_folder):
+    args = coops_namespace(*arguments("--seed", "0", "OPTIM.LR", "0.1"))
+    cfg = train.setup_cfg(args)
+    assert (cfg.SEED, cfg.OPTIM.LR, cfg.TRAINER.NAME, cfg.DETERMINISTIC) == (0, 0.1, "ThirdPartyLinear", False)
+    train.main(args)
+    assert results()["seed"] == 0 and results()["metrics"]["total"] == 15
+    train.main(coops_namespace(*arguments("--eval-only", "--model-dir", "runs/one/seed1", output="runs/two/seed1")))
+    assert results("runs/two/seed1")["metrics"] == results()["metrics"]
+    bare = argparse.Namespace(**{**vars(coops_namespace(*arguments())), "seed": None, "opts": None})
+    assert train.setup_cfg(bare).SEED == 5
+
+
+def test_a_trainer_that_ends_its_training_without_a_test_is_tested(run_folder):
+    assert train.run(arguments(trainer="ThirdPartyOwnEnd")) == 0
+    assert results()["metrics"]["total"] == 15 and results()["seconds"]["test"] > 0
+    assert train.run(arguments("TEST.NO_TEST", "True", trainer="ThirdPartyOwnEnd", output="runs/two/seed1")) == 0
+    assert results("runs/two/seed1")["metrics"] == {}
 
 
 def test_every_flag_sets_its_key(run_folder):

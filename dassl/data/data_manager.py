@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from dassl.config import get_cfg_default
 from dassl.utils import ConfigError, DataError, read_image
 from dassl.utils.distributed import processes_on_machine, share, world_size
+from dassl.utils.lazy_names import lazy_names
 
 from .class_counts import images_per_class, in_words
 from .datasets import build_dataset, images_as_shown
@@ -247,3 +248,7 @@ class DatasetWrapper(Dataset):
     def _suffices(self, width: int, height: int) -> bool:
         transforms = [*self._transforms(), *([self.to_tensor] if self.return_img0 else [])]
         return all(suffices(transform, width, height) for transform in transforms)
+
+
+__getattr__ = lazy_names(__name__, INTERPOLATION_MODES="dassl.data.transforms", T="torchvision.transforms:")
+TorchDataset = Dataset  # upstream's name

@@ -1,4 +1,6 @@
-from dassl.utils import Registry
+from dassl.utils import Registry, check_availability
+
+__all__ = ["TRAINER_REGISTRY", "Registry", "build_trainer", "check_availability"]
 
 TRAINER_REGISTRY = Registry("TRAINER")
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from dassl.data import DataManager
 from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
+from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import (
     AverageMeter,
     CheckpointError,
@@ -27,17 +28,21 @@ from dassl.utils import (
     MetricMeter,
     NonFiniteLossError,
     check_availability,
+    count_num_param,
+    load_pretrained_weights,
     name_checkpoints,
     newest_checkpoints,
     progress_bar,
     set_random_seed,
 )
 from dassl.utils.distributed import average_summary, barrier, broadcast, gather, is_main, rank, world_size
+from dassl.utils.lazy_names import lazy_names
 from dassl.utils.random_states import check_random_states, random_states, set_random_states
 from dassl.utils.stop import StopRequest, deferred, stop_if_asked
 from user_error import shorten
 
 from .epoch_batches import EpochBatches
+from .simple_net import SimpleNet
 from .trainer_base import TrainerBase
 from .val_use import chooses_epoch_on_val
 
@@ -131,8 +136,16 @@ class SimpleTrainer(TrainerBase):
         self.lab2cname = self.dm.lab2cname
 
     def build_model(self) -> None:
-        """Build ``self.model`` and register what is trained of it."""
-        raise NotImplementedError(f"{type(self).__name__} must define build_model()")
+        """Build ``self.model`` and register what is trained of it. By default it is the image network of MODEL."""
+        cfg = self.cfg
+        self.model = SimpleNet(cfg, cfg.MODEL, self.num_classes)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        self.model.to(self.device)
+        print(f"# params: {count_num_param(self.model):,}")
+        self.optim = build_optimizer(self.model, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model("model", self.model, self.optim, self.sched)
 
     @property
     def peak_memory(self) -> int:
@@ -347,9 +360,9 @@ class SimpleTrainer(TrainerBase):
             self.write_scalar(f"{split}/{metric}", value, self.epoch)
         return next(iter(self.test_results.values()))
 
-    def model_inference(self, images: Tensor) -> Tensor:
+    def model_inference(self, input: Tensor) -> Tensor:
         """Scores (B, C) of images (B, 3, H, W)."""
-        return self.model(images)
+        return self.model(input)
 
     def parse_batch_test(self, batch: dict) -> tuple[Tensor, Tensor]:
         return self._to_device(batch["img"]), self._to_device(batch["label"])
@@ -377,13 +390,14 @@ class TrainerX(SimpleTrainer):
         checkpoint to go on from.
         """
         self.set_model_mode("train")
-        self.num_batches = len(self.train_loader_x)
-        self.batches, self._position = EpochBatches(self.train_loader_x, self._position), None
+        loader = self.train_batches()
+        self.num_batches = len(loader)
+        self.batches, self._position = EpochBatches(loader, self._position), None
         self._bar.total = self.max_epoch * self.num_batches
         # a resumed run begins further on
         self._bar.n = max(self._bar.n, self.epoch * self.num_batches + self.batches.done)
         # Images that this process loads itself draw from the generators, and several processes stop together.
-        whole = world_size() > 1 or not getattr(self.train_loader_x, "num_workers", 0)
+        whole = world_size() > 1 or not getattr(loader, "num_workers", 0)
         overflows = self.skipped_batches["float16_overflow"]
         try:
             with deferred(whole):
@@ -400,6 +414,14 @@ class TrainerX(SimpleTrainer):
             if self.batches.done > self.batches.first:  # else the last checkpoint has it all
                 self.save_within_epoch()
             raise
+
+    def train_batches(self):
+        """What an epoch iterates over."""
+        return self.train_loader_x
+
+    def parts_of(self, batch) -> tuple:
+        """The arguments of forward_backward that an entry of ``train_batches`` has."""
+        return (batch,)
 
     def _run_batches(self) -> None:
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
@@ -445,11 +467,12 @@ class TrainerX(SimpleTrainer):
     def _step(self, batch_idx: int, batch) -> Step:
         """Take a step, or leave it out."""
         self.batch_idx = batch_idx
-        self._image_paths = list(batch.get("impath", ())) if isinstance(batch, dict) else []
+        parts = self.parts_of(batch)
+        self._image_paths = [path for part in parts if isinstance(part, dict) for path in part.get("impath", ())]
         scaler = getattr(self, "scaler", None)
         scale = scaler.get_scale() if scaler is not None else 1.0
         try:
-            summary = self.forward_backward(batch)
+            summary = self.forward_backward(*parts)
         except NonFiniteLossError as error:
             if not self.leaves_out_nonfinite_losses:
                 raise
@@ -521,3 +544,17 @@ class TrainerX(SimpleTrainer):
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, 3, H, W), labels (B,) and domains (B,)."""
         return tuple(self._to_device(batch[key]) for key in ("img", "label", "domain"))
+
+
+__getattr__ = lazy_names(
+    __name__,
+    SummaryWriter="dassl.engine.summary_writer",
+    TrainerXU="dassl.engine.trainer_xu",
+    nn="torch",
+    tqdm="tqdm",
+    **dict.fromkeys(["build_backbone", "build_head"], "dassl.modeling"),
+    **dict.fromkeys(
+        ["load_checkpoint", "mkdir_if_missing", "resume_from_checkpoint", "save_checkpoint", "tolist_if_not"],
+        "dassl.utils",
+    ),
+)

@@ -276,5 +276,5 @@ class TrainerBase:
     def forward_backward(self, batch):
         raise NotImplementedError
 
-    def model_inference(self, images):
+    def model_inference(self, input):
         raise NotImplementedError

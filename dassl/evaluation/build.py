@@ -1,4 +1,6 @@
-from dassl.utils import Registry
+from dassl.utils import Registry, check_availability
+
+__all__ = ["EVALUATOR_REGISTRY", "Registry", "build_evaluator", "check_availability"]
 
 EVALUATOR_REGISTRY = Registry("EVALUATOR")
 

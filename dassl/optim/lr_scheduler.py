@@ -67,6 +67,66 @@ class EpochScheduler(LRScheduler):
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
+class _BaseWarmupScheduler(LRScheduler):
+    """Warms up for ``warmup_epoch`` epochs, then hands over to the scheduler ``successor``.
+
+    Trainers that build their own schedule wrap it in one of these; `build_lr_scheduler` does without.
+    """
+
+    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, last_epoch=-1, verbose=False):
+        self.successor = successor
+        self.warmup_epoch = warmup_epoch
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        if self.last_epoch >= self.warmup_epoch:
+            return self.successor.get_last_lr()
+        return self._warmup_lr()
+
+    def _warmup_lr(self) -> list[float]:
+        raise NotImplementedError
+
+    def step(self, epoch=None) -> None:
+        if self.last_epoch < self.warmup_epoch:
+            super().step(epoch)
+            return
+        self.successor.step(epoch)
+        self._last_lr = self.successor.get_last_lr()
+
+    def state_dict(self) -> dict:
+        """Numbers only, as a checkpoint holds no objects."""
+        return {"last_epoch": self.last_epoch, "after_warmup": self.successor.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        self.last_epoch = state_dict["last_epoch"]
+        self.successor.load_state_dict(state_dict["after_warmup"])
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+class ConstantWarmupScheduler(_BaseWarmupScheduler):
+    """The rate ``cons_lr`` in the warm-up."""
+
+    def __init__(self, optimizer, successor, warmup_epoch: int, cons_lr: float, last_epoch=-1, verbose=False):
+        self.cons_lr = cons_lr
+        super().__init__(optimizer, successor, warmup_epoch, last_epoch, verbose)
+
+    def _warmup_lr(self) -> list[float]:
+        return [self.cons_lr for _ in self.base_lrs]
+
+
+class LinearWarmupScheduler(_BaseWarmupScheduler):
+    """The rate ``min_lr`` in the first epoch of the warm-up, then a linear rise to the base rate."""
+
+    def __init__(self, optimizer, successor, warmup_epoch: int, min_lr: float, last_epoch=-1, verbose=False):
+        self.min_lr = min_lr
+        super().__init__(optimizer, successor, warmup_epoch, last_epoch, verbose)
+
+    def _warmup_lr(self) -> list[float]:
+        if self.last_epoch == 0:
+            return [self.min_lr for _ in self.base_lrs]
+        return [base * self.last_epoch / self.warmup_epoch for base in self.base_lrs]
+
+
 def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> EpochScheduler:
     """Build the schedule that ``optim_cfg`` (the OPTIM node of a config) describes; step it once per epoch."""
     check_availability(optim_cfg.LR_SCHEDULER, AVAI_SCHEDS, "OPTIM.LR_SCHEDULER")

@@ -3,6 +3,8 @@ import torch.nn as nn
 
 from dassl.utils import ConfigError, check_availability, tolist_if_not
 
+from .radam import RAdam
+
 AVAI_OPTIMS = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 
 
@@ -43,7 +45,7 @@ def _build(model, optim_cfg, param_groups) -> torch.optim.Optimizer:
     if optim_cfg.NAME == "rmsprop":
         return torch.optim.RMSprop(param_groups, momentum=optim_cfg.MOMENTUM, alpha=optim_cfg.RMSPROP_ALPHA, **shared)
     if optim_cfg.NAME == "radam":
-        return torch.optim.RAdam(param_groups, **adam)
+        return RAdam(param_groups, **adam)
     if optim_cfg.NAME == "adamw":
         return torch.optim.AdamW(param_groups, **adam)
     return torch.optim.Adam(param_groups, amsgrad=optim_cfg.NAME == "amsgrad", **adam)

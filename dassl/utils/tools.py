@@ -72,6 +72,19 @@ def write_json(obj, fpath: str) -> None:
         json.dump(obj, file, indent=4, separators=(",", ": "))
 
 
+def download_url(url: str, dst: str) -> None:
+    """Download a file that other people's code asks for; only what is complete gets the name ``dst``.
+
+    Its content is not checked: our own downloads go through ``verified_download``.
+    """
+    print(f'* url="{url}"\n* destination="{dst}"')
+    try:
+        torch.hub.download_url_to_file(url, dst)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise DataError(f"cannot download {url} to {dst}: {reason}; try again, or put the file there") from error
+
+
 def set_random_seed(seed: int) -> None:
     """Seed Python's, NumPy's and torch's generators.
 

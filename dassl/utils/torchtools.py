@@ -22,6 +22,7 @@ from tensor_file import check_finite, is_archive, read_tensor_file, unreadable
 from .atomic import atomic_write
 from .distributed import is_main
 from .errors import CheckpointError
+from .lazy_names import lazy_names
 
 _BEST = "model-best.pth.tar"
 
@@ -269,6 +270,29 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
         print(f"Left out, because name or shape does not fit: {sorted(given.keys() - fitting.keys())}")
 
 
+def adjust_learning_rate(
+    optimizer: torch.optim.Optimizer,
+    base_lr: float,
+    epoch: int,
+    stepsize: int = 20,
+    gamma: float = 0.1,
+    linear_decay: bool = False,
+    final_lr: float = 0,
+    max_epoch: int = 100,
+) -> None:
+    """Set the rate of all groups: multiplied by ``gamma`` every ``stepsize`` epochs, or decayed linearly."""
+    done = epoch / max_epoch
+    rate = done * final_lr + (1 - done) * base_lr if linear_decay else base_lr * gamma ** (epoch // stepsize)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def set_bn_to_eval(m: nn.Module) -> None:
+    """For ``model.apply``: batch norms keep their running statistics; their scale and shift are still trained."""
+    if "BatchNorm" in type(m).__name__:
+        m.eval()
+
+
 def open_all_layers(model: nn.Module) -> None:
     """Train all of ``model``."""
     model.train()
@@ -318,3 +342,6 @@ def init_network_weights(model: nn.Module, init_type: str = "normal", gain: floa
             fill(module.weight)
         if getattr(module, "bias", None) is not None:
             nn.init.zeros_(module.bias)
+
+
+__getattr__ = lazy_names(__name__, mkdir_if_missing="dassl.utils.tools")

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import clip
-from clip.model import QuickGELU
+from clip.model import QuickGELU, build_model
 from clip.weights import load_clip
 from tests.seeded_weights import seeded_images, seeded_state_dict
+from user_error import UserError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/clip_features.json").read_text())
 KINDS = ["vit", "resnet"]
@@ -81,3 +82,14 @@ def test_quick_gelu_and_its_derivative():
     x = torch.linspace(-6, 6, 31, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(QuickGELU()(x), x * torch.sigmoid(1.702 * x))
     assert torch.autograd.gradcheck(QuickGELU(), x)
+
+
+PLAIN = {"trainer": "CoOp", "vision_depth": 0, "language_depth": 0, "vision_ctx": 0, "language_ctx": 0}
+
+
+def test_trainers_written_for_maples_clip_get_the_plain_model_or_an_error():
+    state = seeded_state_dict("vit")
+    ours, theirs = (build_model(dict(state), *details) for details in ((), (PLAIN,)))
+    assert all(torch.equal(ours.state_dict()[name], tensor) for name, tensor in theirs.state_dict().items())
+    with pytest.raises(UserError, match="vision_depth 9.*docs/porting.md"):
+        build_model(state, {**PLAIN, "trainer": "IVLP", "vision_depth": 9})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import sys
 
 import train
 from tests.errors.cases import case, cases
 from tests.errors.person import ROOT, Person
 from tests.fake_runs import FakeRuns
+from tests.tree import copy_tree
 
 
 @case("<reason> (see <command> --help)")
@@ -47,6 +49,16 @@ def package_that_is_not_installed(person):
 
     person.patch.setattr(builtins, "__import__", without_open_clip)
     person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/openai")
+
+
+@case(
+    'Python package "<package>" is missing, which <file> imports: bash scripts/setup_venv.sh installs what our own '
+    "files need into .venv; for a file of others install the package, or take the file out"
+)
+def trainer_file_of_others_whose_package_is_not_installed(person):
+    tree = copy_tree(person.folder / "tree")
+    person.write("tree/trainers/released.py", "from plotnine_of_others import ggplot\n")
+    person.shell(sys.executable, str(tree / "train.py"), "--trainer", "CoOp")
 
 
 def script(person: Person, name: str, *words: str) -> None:

@@ -4,7 +4,9 @@ import os
 import random
 from collections import defaultdict
 
-from dassl.utils import DataError
+from dassl.utils import DataError, check_isfile
+
+__all__ = ["DatasetBase", "Datum", "check_isfile"]
 
 
 class Datum:
@@ -153,6 +155,16 @@ class DatasetBase:
         for domain in input_domains:
             if domain not in self.domains:
                 raise DataError(f'{type(self).__name__} has no domain "{domain}"; choose from {self.domains}')
+
+    def download_data(self, url: str, dst: str, from_gdrive: bool = True) -> None:
+        """Say where to get the archive ``dst``. Nothing is fetched, because nothing tells what it must hold.
+
+        Raises:
+            UserError: always.
+        """
+        raise DataError(
+            f"{type(self).__name__}: {os.path.dirname(dst)} is missing: download {url}, and unpack it there"
+        )
 
     def generate_fewshot_dataset(self, *data_sources: list[Datum], num_shots: int = -1, repeat: bool = False):
         """Draw ``num_shots`` items of each class, in the order in which the classes first appear.

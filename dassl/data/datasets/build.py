@@ -1,5 +1,7 @@
-from dassl.utils import Registry
+from dassl.utils import Registry, check_availability
 from dassl.utils.distributed import main_first
+
+__all__ = ["DATASET_REGISTRY", "Registry", "build_dataset", "check_availability"]
 
 DATASET_REGISTRY = Registry("DATASET")
 

@@ -199,7 +199,7 @@ class Normalize(_Transform):
 class Cutout(_Transform):
     """Sets ``n_holes`` squares with sides of ``length`` pixels to 0. DeVries & Taylor, arXiv 1708.04552."""
 
-    def __init__(self, n_holes: int, length: int):
+    def __init__(self, n_holes: int = 1, length: int = 16):
         self.n_holes = n_holes
         self.length = length
 
@@ -214,7 +214,7 @@ class Cutout(_Transform):
 class GaussianNoise(_Transform):
     """Adds N(mean, std²) to each value, to a share ``p`` of the images."""
 
-    def __init__(self, mean: float, std: float, p: float = 0.5):
+    def __init__(self, mean: float = 0, std: float = 0.15, p: float = 0.5):
         self.mean = mean
         self.std = std
         self.p = p

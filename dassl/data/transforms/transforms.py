@@ -5,8 +5,22 @@ from collections.abc import Callable, Iterable
 from PIL import Image
 
 from dassl.utils import ConfigError, check_availability
+from dassl.utils.lazy_names import lazy_names
 
 from . import image_ops as ops
+from .image_ops import Cutout, GaussianNoise, InstanceNormalization
+
+__all__ = [
+    "AVAI_CHOICES",
+    "INTERPOLATION_MODES",
+    "Cutout",
+    "GaussianNoise",
+    "InstanceNormalization",
+    "Random2DTranslation",
+    "build_img0_transform",
+    "build_transform",
+    "three",
+]
 
 # Pillow's numbers, which torchvision's transforms take too.
 INTERPOLATION_MODES = {
@@ -29,15 +43,24 @@ def _mode(inp) -> ops.Resampling:
     return _ALL_MODES[inp.INTERPOLATION]
 
 
-def _auto_augment(policy: str) -> Callable:
-    v2 = _torchvision()
-    return v2.AutoAugment(v2.AutoAugmentPolicy(policy))
+def _autoaugment():
+    from . import autoaugment
+
+    return autoaugment
 
 
-def _random_strengths(n: int, p: float) -> Callable:
-    """``n`` random operations, each of random strength and done with probability ``p``."""
-    v2 = _torchvision()
-    return v2.Compose([v2.RandomApply([v2.TrivialAugmentWide()], p=p) for _ in range(n)])
+def _randaugment():
+    from . import randaugment
+
+    return randaugment
+
+
+class Random2DTranslation(ops.RandomTranslation):
+    """RandomTranslation with upstream's arguments."""
+
+    def __init__(self, height: int, width: int, p: float = 0.5, interpolation=Image.Resampling.BILINEAR):
+        name = getattr(interpolation, "value", None)  # of torchvision's modes
+        super().__init__((height, width), INTERPOLATION_MODES.get(name, interpolation), p)
 
 
 # Name to transform, given the INPUT node; in the order in which they are applied, whatever the order in the config.
@@ -46,12 +69,12 @@ _ON_IMAGES: dict[str, Callable] = {
     "random_crop": lambda inp: _torchvision().RandomCrop(inp.SIZE, padding=_padding(inp)),
     "random_resized_crop": lambda inp: ops.RandomResizedCrop(inp.SIZE, _shares(inp), _mode(inp)),
     "random_flip": lambda inp: ops.RandomHorizontalFlip(),
-    "imagenet_policy": lambda inp: _auto_augment("imagenet"),
-    "cifar10_policy": lambda inp: _auto_augment("cifar10"),
-    "svhn_policy": lambda inp: _auto_augment("svhn"),
-    "randaugment": lambda inp: _torchvision().RandAugment(inp.RANDAUGMENT_N, _strength(inp)),
-    "randaugment_fixmatch": lambda inp: _random_strengths(inp.RANDAUGMENT_N, p=1.0),
-    "randaugment2": lambda inp: _random_strengths(inp.RANDAUGMENT_N, p=0.6),
+    "imagenet_policy": lambda inp: _autoaugment().ImageNetPolicy(),
+    "cifar10_policy": lambda inp: _autoaugment().CIFAR10Policy(),
+    "svhn_policy": lambda inp: _autoaugment().SVHNPolicy(),
+    "randaugment": lambda inp: _randaugment().RandAugment(inp.RANDAUGMENT_N, _strength(inp)),
+    "randaugment_fixmatch": lambda inp: _randaugment().RandAugmentFixMatch(inp.RANDAUGMENT_N),
+    "randaugment2": lambda inp: _randaugment().RandAugment2(inp.RANDAUGMENT_N),
     "colorjitter": lambda inp: _torchvision().ColorJitter(
         inp.COLORJITTER_B, inp.COLORJITTER_C, inp.COLORJITTER_S, inp.COLORJITTER_H
     ),
@@ -154,3 +177,19 @@ def build_img0_transform(cfg) -> ops.Compose:
     if "normalize" in inp.TRANSFORMS:
         steps.append(_ON_TENSORS["normalize"](inp))
     return ops.Compose(steps)
+
+
+__getattr__ = lazy_names(
+    __name__,
+    F="torchvision.transforms.functional:",
+    InterpolationMode="torchvision.transforms.functional",
+    **dict.fromkeys(["CIFAR10Policy", "ImageNetPolicy", "SVHNPolicy"], "dassl.data.transforms.autoaugment"),
+    **dict.fromkeys(["RandAugment", "RandAugment2", "RandAugmentFixMatch"], "dassl.data.transforms.randaugment"),
+    **dict.fromkeys(
+        [
+            *["CenterCrop", "ColorJitter", "Compose", "GaussianBlur", "Normalize", "RandomApply", "RandomCrop"],
+            *["RandomGrayscale", "RandomHorizontalFlip", "RandomResizedCrop", "Resize", "ToTensor"],
+        ],
+        "torchvision.transforms",
+    ),
+)

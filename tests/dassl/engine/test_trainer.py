@@ -462,7 +462,7 @@ def test_curves_are_written_if_tensorboard_is_there_and_otherwise_not_missed(bui
 def test_unknown_and_incomplete_trainers_are_errors(build):
     with pytest.raises(UserError, match='unknown trainer "Linaer" .did you mean "Linear"'):
         build(build_trainer, TRAINER__NAME="Linaer")
-    with pytest.raises(NotImplementedError, match="TrainerX must define build_model"):
+    with pytest.raises(UserError, match="no backbone is named"):  # by default a trainer builds the network of MODEL
         build(TrainerX)
     with pytest.raises(UserError, match='TEST.FINAL_MODEL "best-val" .did you mean "best_val"'):
         build(TEST__FINAL_MODEL="best-val")

@@ -4,6 +4,7 @@ from torch import nn
 
 from dassl.config import get_cfg_default
 from dassl.optim import build_optimizer
+from dassl.optim.radam import RAdam
 from dassl.utils import UserError
 
 
@@ -19,7 +20,7 @@ def optim_cfg():
         ("amsgrad", torch.optim.Adam),
         ("sgd", torch.optim.SGD),
         ("rmsprop", torch.optim.RMSprop),
-        ("radam", torch.optim.RAdam),
+        ("radam", RAdam),
         ("adamw", torch.optim.AdamW),
     ],
 )

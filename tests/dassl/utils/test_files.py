@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dassl.data.datasets import DatasetBase
 from dassl.utils import (
     AverageMeter,
     DataError,
@@ -16,6 +17,7 @@ from dassl.utils import (
     atomic_write,
     check_isfile,
     collect_env_info,
+    download_url,
     get_most_similar_str_to_a_from_b,
     listdir_nohidden,
     mkdir_if_missing,
@@ -223,3 +225,14 @@ def test_lines_printed_under_a_progress_bar_stay_whole(tmp_path, stdout, monkeyp
     assert written == ["a line 1\n"]
     assert (tmp_path / "log.txt").read_text() == "a line 1\n"
     sys.stdout.close()
+
+
+def test_a_file_that_others_ask_for_is_downloaded_or_its_address_is_told(tmp_path):
+    (tmp_path / "there.txt").write_text("words")
+    download_url((tmp_path / "there.txt").as_uri(), str(tmp_path / "here.txt"))
+    assert (tmp_path / "here.txt").read_text() == "words"
+    with pytest.raises(UserError, match="cannot download file:.*put the file there"):
+        download_url((tmp_path / "nowhere.txt").as_uri(), str(tmp_path / "new.txt"))
+    assert not (tmp_path / "new.txt").exists()
+    with pytest.raises(UserError, match="download https://host/a.zip, and unpack it there"):
+        DatasetBase.download_data(DatasetBase.__new__(DatasetBase), "https://host/a.zip", "data/set/a.zip")

@@ -1,0 +1,7 @@
+from .backbone import Backbone
+from .build import BACKBONE_REGISTRY
+from .torchvision_features import register_features
+
+__all__ = ["BACKBONE_REGISTRY", "Backbone", "vgg16"]
+
+vgg16 = register_features("vgg16")

@@ -1,0 +1,3 @@
+from .build import NETWORK_REGISTRY, build_network
+
+__all__ = ["NETWORK_REGISTRY", "build_network"]
