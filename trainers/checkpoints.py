@@ -12,8 +12,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+import clip
 from clip.model import CLIP
 from dassl.utils import last_checkpoint, load_checkpoint
 from tensor_file import check_finite
@@ -22,6 +24,7 @@ from user_error import CheckpointError
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
 OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
+SAME_EMBEDDING = 0.01  # of its largest value, as far as float16 rounds a token's embedding
 ROUNDING = 0.05  # of a tensor's largest value: released averages of float16 weights are off by up to a hundredth
 
 
@@ -64,6 +67,19 @@ class Checkpoint:
     epoch: int | None
     run: dict
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The run's configuration, as far as training depends on it; empty where the file does not say."""
+        settings = self.run.get("settings")
+        return settings if isinstance(settings, dict) else {}
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Those that the run was trained on, in the order of its labels; None where the file does not say."""
+        names = self.run.get("class_names")
+        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return names if is_list and names else None
+
 
 def read_checkpoint(path: str) -> Checkpoint:
     """Read a trainer's checkpoint, or a file that is a state dict alone.
@@ -104,6 +120,31 @@ def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> di
         if not NOT_LEARNED.fullmatch(name):
             learned[name] = tensor
     return learned
+
+
+def classes_by_suffix(tensors: dict[str, Tensor], class_names: Sequence[str], clip_model: CLIP) -> list[str] | None:
+    """Names of the classes of a released prompt learner, told by its ``token_suffix``; None where it has none.
+
+    The released codes save with a learner, for each class, the embeddings of what follows the context: the class name,
+    ".", EOT and padding (C, t, d_t).
+
+    Args:
+        class_names: those that are looked for; another class is called by its number.
+    """
+    suffix = next((tensor for name, tensor in tensors.items() if name.endswith("token_suffix")), None)
+    embedding = clip_model.token_embedding.weight.detach().float().cpu()
+    length = len(clip_model.positional_embedding)
+    if suffix is None or suffix.dim() != 3 or suffix.shape[2] != embedding.shape[1] or not 1 < suffix.shape[1] < length:
+        return None
+    suffix, before = suffix.float().cpu(), length - suffix.shape[1]  # SOS and the context
+    prompts = [f"{'X ' * (before - 1)}{name.replace('_', ' ')}." for name in class_names]
+    ours = embedding[clip.tokenize(prompts, length).long()[:, before:]]  # (C of this run, t, d_t)
+    nearest = torch.cdist(suffix.flatten(1), ours.flatten(1)).argmin(dim=1).tolist()
+    names = []
+    for i, (near, saved) in enumerate(zip(nearest, suffix, strict=True)):
+        is_same = (ours[near] - saved).abs().max() <= SAME_EMBEDDING * ours[near].abs().max()
+        names.append(class_names[near] if is_same else f"class {i}")
+    return names
 
 
 def _check_same_clip(tensor: Tensor, own: Tensor | None, name: str, path: str) -> None:

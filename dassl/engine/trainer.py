@@ -76,6 +76,12 @@ def settings_of_training(cfg) -> dict[str, str]:
     return settings
 
 
+def class_names_of(trainer: TrainerBase) -> list[str] | None:
+    """Of a trainer's data, in the order of the labels; None where they are of a kind of its own."""
+    names = getattr(getattr(getattr(trainer, "dm", None), "dataset", None), "classnames", None)
+    return None if names is None else list(names)
+
+
 class SimpleTrainer(TrainerBase):
     """A trainer with the data, evaluator, checkpoints and test of a config; subclasses build the model.
 
@@ -143,6 +149,7 @@ class SimpleTrainer(TrainerBase):
 
     def run_state(self) -> dict:
         state = {
+            "class_names": class_names_of(self),
             "best_result": float(self.best_result),
             "train_seconds": self.train_seconds,
             "skipped_batches": dict(self.skipped_batches),
@@ -154,6 +161,21 @@ class SimpleTrainer(TrainerBase):
         if getattr(self, "scaler", None) is not None:  # the loss scale of mixed precision
             state["scaler"] = self.scaler.state_dict()
         return state
+
+    def check_resumable(self, state: dict, path: str) -> None:
+        """A learned tensor may belong to classes, and the optimizer's state with it."""
+        before, now = state.get("class_names"), class_names_of(self)
+        if before is None or now is None or before == now:
+            return
+        if isinstance(before, list) and len(before) == len(now):
+            old, new = next((old, new) for old, new in zip(before, now, strict=True) if old != new)
+            difference = f'"{old}", now "{new}"'
+        else:
+            difference = f"{len(before) if isinstance(before, list) else before}, now {len(now)}"
+        raise CheckpointError(
+            f"cannot resume from {path}: it was trained on other classes ({difference}): choose another OUTPUT_DIR, or "
+            "begin with its weights alone by MODEL.INIT_WEIGHTS"
+        )
 
     def load_run_state(self, state: dict) -> None:
         self._compare_settings(state.get("settings", {}))

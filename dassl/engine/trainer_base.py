@@ -108,6 +108,7 @@ class TrainerBase:
         done, found = latest_common(folders)
         self.resumed_from = {name: path for name, (path, _) in found.items()}
         for name, (path, checkpoint) in found.items():
+            self.check_resumable(checkpoint.get("run", {}), path)
             restore_checkpoint(checkpoint, path, self._models[name], self._optims[name], self._scheds[name])
             print(f"Loaded {path} (epoch = {done})")
             try:
@@ -140,6 +141,9 @@ class TrainerBase:
     def run_state(self) -> dict:
         """What a resumed run needs beside models, optimizers and schedulers; goes into every checkpoint."""
         return {}
+
+    def check_resumable(self, state: dict, path: str) -> None:
+        """Raise a UserError where a checkpoint's `run_state` is of a run that this one does not continue."""
 
     def load_run_state(self, state: dict) -> None:
         pass

@@ -91,7 +91,7 @@ def test_layers_with_prompts_of_different_lengths_are_refused(saved, tmp_path):
 def test_a_cache_whose_labels_do_not_fit_is_refused(labels):
     cache = Cache(NAMES, torch.zeros(2, 3), 2, 1.0, 1.0)
     with pytest.raises(UserError, match="do not belong together"):
-        cache.from_released({**cache.state_dict(), "labels": torch.tensor(labels)})
+        cache.select_classes({**cache.state_dict(), "labels": torch.tensor(labels)}, NAMES)
 
 
 def test_settings_that_tensors_do_not_show_are_compared(saved, tmp_path, capsys):
