@@ -16,7 +16,7 @@ setup(
     packages=find_packages(
         include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "trainers", "trainers.*"]
     ),
-    py_modules=["regular_file", "tensor_file", "user_error", "verified_download"],
+    py_modules=["checkpoint_files", "regular_file", "state_dicts", "tensor_file", "user_error", "verified_download"],
     package_data={"clip.tiny": ["*.pt", "*.md", "*.json"], "datasets.drawn": ["*.npz"]},
     data_files=[
         (

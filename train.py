@@ -307,15 +307,19 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
 
     Returns the epoch, or None where there was nothing to load.
     """
-    from dassl.utils import checkpoint_path, load_checkpoint
+    from checkpoint_files import find_checkpoint, run_folder
+    from dassl.utils import load_checkpoint
 
-    if not model_dir or not trainer.get_model_names() or hasattr(trainer, "loaded_epoch"):
+    names = trainer.get_model_names()
+    if not model_dir or not names or hasattr(trainer, "loaded_epoch"):
         trainer.load_model(model_dir, epoch=epoch)
         return getattr(trainer, "loaded_epoch", None)
-    path = checkpoint_path(os.path.join(model_dir, trainer.get_model_names()[0]), epoch)
+    path = find_checkpoint(model_dir, names[:1], epoch)
     number = path.rpartition("tar-")[2]  # upstream's trainers only look for the best where they are told no epoch
-    trainer.load_model(model_dir, epoch=int(number) if number.isdigit() else None)
-    return load_checkpoint(path).get("epoch")
+    folder = run_folder(os.path.dirname(path), names[0], "--model-dir")
+    trainer.load_model(folder, epoch=int(number) if number.isdigit() else None)
+    tested = load_checkpoint(path).get("epoch")
+    return tested if isinstance(tested, int) else None
 
 
 def to_dict(node) -> dict:

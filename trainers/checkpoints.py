@@ -1,4 +1,4 @@
-"""Which checkpoint a folder offers, and what of it a method learned: ours and those of the released codes.
+"""What a method learned, of a checkpoint: ours and those of the released codes.
 
 CoOp-family codes save either their learner, with tensors of the class names, or the whole model: CLIP's own tensors
 under ``image_encoder.`` and ``text_encoder.``, prompts inside them as ``VPT`` and ``VPT_shallow``, and the learner's
@@ -7,7 +7,6 @@ under ``prompt_learner.``.
 
 from __future__ import annotations
 
-import os.path as osp
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,40 +16,17 @@ from torch import Tensor
 
 import clip
 from clip.model import CLIP
-from dassl.utils import last_checkpoint, load_checkpoint
+from dassl.utils import load_checkpoint
+from state_dicts import find_state_dict
 from tensor_file import check_finite
 from user_error import CheckpointError
 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
 OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
+OF_A_LOOP = ("model.", "net.", "network.")
 SAME_EMBEDDING = 0.01  # of its largest value, as far as float16 rounds a token's embedding
 ROUNDING = 0.05  # of a tensor's largest value: released averages of float16 weights are off by up to a hundredth
-
-
-def find_checkpoint(directory: str, names: Sequence[str], epoch: int | None) -> str:
-    """Path of the checkpoint of an epoch, or of the best, else the last one, else model.safetensors.
-
-    Args:
-        directory: output folder of a training run.
-        names: folders in it that may hold the learner's; the first that exists does.
-
-    Raises:
-        UserError: there is none.
-    """
-    folders = [osp.join(directory, name) for name in names]
-    folder = next(filter(osp.isdir, folders), folders[0])
-    candidates = [f"model.pth.tar-{epoch}"] if epoch is not None else ["model-best.pth.tar"]
-    if epoch is None:
-        if osp.isfile(osp.join(folder, "checkpoint")):
-            candidates.append(osp.basename(last_checkpoint(folder)))
-        candidates.append("model.safetensors")  # the customary name of a file without epochs
-    for candidate in candidates:
-        if osp.isfile(osp.join(folder, candidate)):
-            return osp.join(folder, candidate)
-    raise CheckpointError(
-        f"no {' or '.join(candidates)} in {folder}: correct --model-dir or --load-epoch, or train first"
-    )
 
 
 @dataclass(frozen=True)
@@ -58,7 +34,7 @@ class Checkpoint:
     """What a file holds that a test needs.
 
     Attributes:
-        tensors: by name, without DataParallel's "module.".
+        tensors: by name, without DataParallel's "module." and the like.
         epoch: how many epochs are done; None where the file does not say.
         run: what the run told of itself (`TrainerBase.run_state`); empty for other codes' files.
     """
@@ -88,20 +64,25 @@ def read_checkpoint(path: str) -> Checkpoint:
         UserError: the file is damaged, holds something else, or a tensor in it is not finite.
     """
     content = load_checkpoint(path)
-    content = content if isinstance(content, dict) else {"state_dict": content}
-    tensors = content.get("state_dict", content)
-    named = isinstance(tensors, dict) and all(isinstance(name, str) for name in tensors)
-    if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+    tensors = find_state_dict(content)
+    if tensors is None:
         raise CheckpointError(
             f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another file'
         )
     check_finite(tensors, path, advice="test another epoch, or train again")
+    content = content if isinstance(content, dict) else {}
     epoch, run = content.get("epoch"), content.get("run")
     return Checkpoint(
-        {name.removeprefix("module."): tensor for name, tensor in tensors.items()},
-        epoch if isinstance(epoch, int) else None,
-        run if isinstance(run, dict) else {},
+        _without_common(tensors), epoch if isinstance(epoch, int) else None, run if isinstance(run, dict) else {}
     )
+
+
+def _without_common(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without the attribute of a training loop that all of them begin with."""
+    for prefix in OF_A_LOOP:
+        if all(name.startswith(prefix) for name in tensors):
+            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from checkpoint_files import find_checkpoint
 from clip.model import CLIP, VisionTransformer, convert_weights
 from clip.weights import load_clip, report_normalization
 from dassl.data import build_data_loader
@@ -19,7 +20,6 @@ from trainers.checkpoints import (
     Checkpoint,
     check_fits,
     classes_by_suffix,
-    find_checkpoint,
     learned_tensors,
     read_checkpoint,
 )
@@ -199,7 +199,7 @@ class CLIPTrainer(TrainerX):
         """Load the learned tensors from a run's folder, also one written by the method's released code.
 
         Args:
-            directory: output folder of a training run.
+            directory: output folder of a training run, or what stands for it, see `checkpoint_files`.
             epoch: default: the best model if there is one, else the last.
 
         Raises:

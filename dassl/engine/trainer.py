@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from checkpoint_files import run_folder
 from dassl.data import DataManager
 from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
@@ -209,8 +210,8 @@ class SimpleTrainer(TrainerBase):
 
     def before_train(self) -> None:
         self._check_selection()
-        self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
-        if self.cfg.RESUME and self.start_epoch == 0:
+        self.start_epoch = self.resume_model_if_exist(self._folder_to_resume())
+        if self.cfg.RESUME and not self.resumed_from:
             names = " and ".join(self.get_model_names())
             raise CheckpointError(f"RESUME: there is no checkpoint of {names} in {self.cfg.RESUME}: correct the folder")
         if self.start_epoch > self.max_epoch:
@@ -226,6 +227,11 @@ class SimpleTrainer(TrainerBase):
         self._forget_damaged_checkpoints()
         self.init_writer(osp.join(self.output_dir, "tensorboard"))
         self.time_start = time.time()
+
+    def _folder_to_resume(self) -> str:
+        """The folder of the run that RESUME names, or this run's own."""
+        names = self.get_model_names()
+        return run_folder(self.cfg.RESUME, names[0], "RESUME") if self.cfg.RESUME and names else self.output_dir
 
     def _forget_damaged_checkpoints(self) -> None:
         """What this run goes on from counts as its newest checkpoint, and not one that could not be read."""

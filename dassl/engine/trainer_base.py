@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from checkpoint_files import POINTER, numbered_checkpoints
 from dassl.utils import (
     CheckpointError,
     NonFiniteLossError,
@@ -101,7 +102,8 @@ class TrainerBase:
             UserError: there are checkpoints, but none is intact, or the models have none of the same moment.
         """
         folders = {name: osp.join(directory, name) for name in self.get_model_names()}
-        if not folders or not all(osp.isfile(osp.join(folder, "checkpoint")) for folder in folders.values()):
+        named = (osp.isfile(osp.join(folder, POINTER)) or numbered_checkpoints(folder) for folder in folders.values())
+        if not folders or not all(named):
             print("No checkpoint found, train from scratch")
             return 0
         print(f"Found checkpoint at {directory} (will resume training)")

@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from checkpoint_files import find_checkpoint
 from tests.golden_cases import build_trainer
-from trainers.checkpoints import find_checkpoint, read_checkpoint
+from trainers.checkpoints import read_checkpoint
 from trainers.feature_cache import Cache
 from user_error import UserError
 

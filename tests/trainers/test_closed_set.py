@@ -7,7 +7,6 @@ import torch
 
 import train
 from tests.seeded_weights import seeded_state_dict
-from trainers.class_bound import rows_of
 
 PAIRS = {"TipAdapterF": ["OPTIM.MAX_EPOCH", "2"]}
 CACHES = ["TipAdapter", "TipAdapterF"]
@@ -50,13 +49,6 @@ def results(folder):
 
 def tensors(folder, epoch):
     return torch.load(folder / "prompt_learner" / f"model.pth.tar-{epoch}", weights_only=True)["state_dict"]
-
-
-def test_rows_are_found_by_name():
-    assert rows_of(["c", "a", "x"], ["a", "b", "c"]) == [2, 0, None]
-    assert rows_of(["m", "a", "m"], ["m", "m", "a"]) == [0, 2, 1]
-    assert rows_of(["m", "m"], ["m"]) == [0, 0]
-    assert rows_of(["Polar_bear"], ["brown bear", "polar bear"]) == [1]
 
 
 @pytest.mark.parametrize("trainer", METHODS)
