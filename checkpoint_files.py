@@ -96,10 +96,8 @@ def model_folder(path: str, names: Sequence[str], flag: str = "--model-dir") -> 
             f"{path} is no run's folder but holds {len(runs)} of them ({shorten(folders, 5)}): name one by {flag}"
         )
     others = [name for name in _folders(path) if _checkpoints(osp.join(path, name))]
-    there = f", but one of {' and '.join(others)}: it is of another method" if others else ", correct the folder"
-    raise CheckpointError(
-        f"there is no checkpoint of {' or '.join(names)} in {path}{there}: correct {flag}, or train first"
-    )
+    there = f", but one of {' and '.join(others)}, as another method has it" if others else ""
+    raise CheckpointError(f"no checkpoint of {' or '.join(names)} in {path}{there}: correct {flag}, or train first")
 
 
 def run_folder(path: str, name: str, flag: str) -> str:

@@ -77,12 +77,26 @@ class Job:
         return digest(self.settings)
 
     @cached_property
-    def settings(self) -> Settings:
-        """What its result depends on. Raises UserError where the configuration is wrong."""
+    def cfg(self):
+        """Its configuration. Raises UserError where it is wrong."""
         import train
 
-        settings = settings_of(train.setup_cfg(train.parse_args(list(self.arguments))))
+        return train.setup_cfg(train.parse_args(list(self.arguments)))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What its result depends on. Raises UserError where the configuration is wrong."""
+        settings = settings_of(self.cfg)
         return {**settings, "model": model_name(str(self.model))} if self.model else settings
+
+    def is_in_vain(self) -> bool:
+        """Whether it would test on new classes a model that serves those of its training alone."""
+        from dassl.engine import TRAINER_REGISTRY
+
+        if self.model is None or self.cfg.DATASET.SUBSAMPLE_CLASSES != "new":
+            return False
+        trainer = TRAINER_REGISTRY.get(self.cfg.TRAINER.NAME)
+        return not getattr(trainer, "knows_new_classes", lambda cfg: True)(self.cfg)
 
     def check(self) -> None:
         """UserError where train.py would refuse the configuration."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from comparison.job import Job
 from comparison.methods import ROOT, Method, methods_here
 from comparison.runs import DOMAIN_SHIFTS
-from user_error import ConfigError, did_you_mean
+from user_error import ConfigError, did_you_mean, shorten
 
 CROSS_DATASETS = (
     *("caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),
@@ -88,7 +88,11 @@ def jobs_of(plan: Plan) -> list[Job]:
     calls = [call for method, config in methods for call in _calls(plan, method, config, datasets)]
     with ThreadPoolExecutor() as pool:  # each call is a shell of ten milliseconds
         jobs = [job for found in pool.map(_Call.jobs, calls) for job in found]
-    return list(dict.fromkeys(jobs))
+    jobs = list(dict.fromkeys(jobs))
+    if in_vain := [job for job in jobs if job.is_in_vain()]:
+        which = shorten(sorted({f"{job.trainer} {job.config}" for job in in_vain}))
+        print(f"no test on new classes: with these settings {which} knows only the classes it was trained on")
+    return [job for job in jobs if job not in in_vain]
 
 
 def _calls(plan: Plan, method: Method, config: str, datasets: Sequence[str]) -> Iterable[_Call]:

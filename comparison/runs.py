@@ -56,6 +56,7 @@ class Run:
         accuracy: in %; sampling_error: its standard error in points.
         learned_parameters, checkpoint_bytes: what training learned, and the size of the files that hold it.
         train_seconds, epoch_seconds, peak_memory_mb: of training, without tests; None for a run that only tested.
+        knows_new_classes: False where its model serves the classes of its training alone.
         settings: what its result depends on; "model" names the model that it tested.
         folder: where its log.txt and results.json are.
 
@@ -76,6 +77,7 @@ class Run:
     train_seconds: float | None = None
     epoch_seconds: float | None = None
     peak_memory_mb: float | None = None
+    knows_new_classes: bool = field(default=True, compare=False, repr=False)
     settings: Settings = field(default_factory=dict, compare=False, repr=False)
     folder: Path = field(default=Path(), compare=False)
 
@@ -155,6 +157,7 @@ def _from_results(folder: Path, place: dict) -> Run | None:
         train_seconds=seconds,
         epoch_seconds=seconds / epochs if seconds is not None and epochs else None,
         peak_memory_mb=results.get("peak_memory_mb") if seconds is not None else None,
+        knows_new_classes=results.get("knows_new_classes") is not False,
         settings=result_settings(results),
         folder=folder,
     )
@@ -260,4 +263,5 @@ def seeds_of(runs: Iterable[Run]) -> set[int]:
 def is_base_only(runs: list[Run]) -> bool:
     """Whether these runs of one method lack the new classes because it does not know any."""
     closed = {method.trainer for method in methods_here() if not method.new_classes}
-    return all(run.trainer in closed and run.protocol == "base" for run in runs)
+    knows_none = [run.trainer in closed or not run.knows_new_classes for run in runs]
+    return all(knows_none) and all(run.protocol == "base" for run in runs)
