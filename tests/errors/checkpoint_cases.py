@@ -181,7 +181,7 @@ def resume_from_the_folder_above(person):
 
 
 @case(
-    'cannot resume from <file>: it was trained on other classes ("zero", now "one"): choose another OUTPUT_DIR, or begin with its weights alone by MODEL.INIT_WEIGHTS'
+    'cannot resume from <file>: it was trained on other classes ("one", now "zero"): choose another OUTPUT_DIR, or begin with its weights alone by MODEL.INIT_WEIGHTS'
 )
 def resume_on_classes_in_another_order(person):
     folder = person.has_trained()
