@@ -103,7 +103,7 @@ class ClassBound(nn.Module):
         missing = [name for name, row in zip(self.class_names, rows, strict=True) if row is None]
         if missing:
             raise CheckpointError(
-                f"its {' and '.join(self.class_dims)} was learned for {len(saved)} classes alone, and class "
+                f"it has {' and '.join(self.class_dims)} for the {len(saved)} classes of its training alone, and class "
                 f'"{missing[0]}"{did_you_mean(missing[0], saved)} is none of them ({len(missing)} of the '
                 f"{len(self.class_names)} classes here are not): test it on classes of its training, or train on these"
             )

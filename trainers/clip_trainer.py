@@ -238,7 +238,7 @@ class CLIPTrainer(TrainerX):
             trained_half = checkpoint.settings.get("DATASET.SUBSAMPLE_CLASSES", half)
             if count != len(learner.class_names) or half != trained_half:
                 raise CheckpointError(
-                    f"it was learned for {count} classes (DATASET.SUBSAMPLE_CLASSES {trained_half}) that it does not "
+                    f"it is of {count} classes (DATASET.SUBSAMPLE_CLASSES {trained_half}) that it does not "
                     f"name, and this run has {len(learner.class_names)} ({half}): test it on those of its training"
                 )
             print(f"warning: the checkpoint does not name its {count} classes, which are taken to be those of this run")
@@ -256,7 +256,7 @@ class CLIPTrainer(TrainerX):
         bound = sorted(self.learner.class_dims.keys() & checkpoint.tensors.keys())
         if bound and rows_of(names, saved) != [*range(len(saved))]:
             raise CheckpointError(
-                f"MODEL.INIT_WEIGHTS {path}: its {' and '.join(bound)} was learned for other classes, or for these in "
+                f"MODEL.INIT_WEIGHTS {path}: it has {' and '.join(bound)} for other classes, or for these in "
                 "another order: take a checkpoint of these classes, or leave the key empty"
             )
 

@@ -291,7 +291,7 @@ cases(
             lambda content: content,
             "TRAINER.COOP.N_CTX 7 TRAINER.COOP.CTX_INIT ''",
         ),
-        "<file>: its <tensors> was learned for <n> classes alone, and class <class> is none of them (<n> of the <n> classes here are not): test it on classes of its training, or train on these": (
+        "<file>: it has <tensors> for the <n> classes of its training alone, and class <class> is none of them (<n> of the <n> classes here are not): test it on classes of its training, or train on these": (
             lambda content: {
                 "state_dict": {"weight": torch.zeros(1, 8), "bias": torch.zeros(1)},
                 "run": {"class_names": ["ten"]},
@@ -299,7 +299,7 @@ cases(
             "",
             "LinearProbe",
         ),
-        "<file>: it was learned for <n> classes (DATASET.SUBSAMPLE_CLASSES <part>) that it does not name, and this run has <n> (<part>): test it on those of its training": (
+        "<file>: it is of <n> classes (DATASET.SUBSAMPLE_CLASSES <part>) that it does not name, and this run has <n> (<part>): test it on those of its training": (
             lambda content: {"state_dict": {"weight": torch.zeros(1, 8), "bias": torch.zeros(1)}},
             "",
             "LinearProbe",

@@ -67,7 +67,9 @@ def test_a_class_without_context_is_named(names, told_by, tmp_path):
     state = {"ctx": contexts(3), **({} if by_name else {"token_suffix": suffix(NAMES)})}
     folder = saved(tmp_path, state, {"class_names": NAMES} if by_name else None)
     missing = 'class "dogs"' if "dogs" in names else 'class "eel"'
-    with pytest.raises(train.UserError, match=f"ctx was learned for 3 classes alone, and {missing}") as caught:
+    with pytest.raises(
+        train.UserError, match=f"it has ctx for the 3 classes of its training alone, and {missing}"
+    ) as caught:
         rows_tested(folder, names)
     assert folder in str(caught.value) and (
         told_by == "suffix" or 'did you mean "dog"' in str(caught.value) or "dogs" not in names
@@ -146,7 +148,7 @@ def test_a_run_on_the_base_classes_is_tested_on_them_and_on_no_others(run, tmp_p
             tmp_path / half, *halves[half], flags=("--eval-only", "--model-dir", str(tmp_path / "base"))
         )
         assert code == 2 and error.startswith("error: ") and error.count("\n") == 1, error
-        assert "ctx was learned for 5 classes alone" in error and not (tmp_path / half).exists()
+        assert "it has ctx for the 5 classes of its training alone" in error and not (tmp_path / half).exists()
     code, _, error = run(
         tmp_path / "again", *halves["base"], flags=("--eval-only", "--model-dir", str(tmp_path / "base"))
     )
@@ -160,6 +162,6 @@ def test_a_run_on_the_base_classes_is_tested_on_them_and_on_no_others(run, tmp_p
     assert code == 2 and "it was trained on other classes (" in error
     file = tmp_path / "base" / "prompt_learner" / "model.pth.tar-1"
     code, _, error = run(tmp_path / "more", *halves["new"], "MODEL.INIT_WEIGHTS", str(file))
-    assert code == 2 and "its ctx was learned for other classes" in error and error.count("\n") == 1
+    assert code == 2 and "it has ctx for other classes" in error and error.count("\n") == 1
     code, _, error = run(tmp_path / "more", *halves["base"], "MODEL.INIT_WEIGHTS", str(file))
     assert code == 0, error

@@ -100,7 +100,7 @@ def test_the_linear_probe_refuses_new_classes_and_other_data_sets_in_one_line(ru
     assert run("LinearProbe", tmp_path / "base", *BASE)[0] == 0
     code, _, error = run("LinearProbe", tmp_path / "new", *NEW, tested=tmp_path / "base")
     assert code == 2 and error.count("\n") == 1
-    assert 'its weight and bias was learned for 5 classes alone, and class "' in error
+    assert 'it has weight and bias for the 5 classes of its training alone, and class "' in error
 
 
 @pytest.mark.parametrize("trainer", METHODS)
