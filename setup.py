@@ -16,7 +16,15 @@ setup(
     packages=find_packages(
         include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "trainers", "trainers.*"]
     ),
-    py_modules=["regular_file", "system_files", "tensor_file", "user_error", "verified_download"],
+    py_modules=[
+        "checkpoint_files",
+        "regular_file",
+        "state_dicts",
+        "system_files",
+        "tensor_file",
+        "user_error",
+        "verified_download",
+    ],
     package_data={"clip.tiny": ["*.pt", "*.md", "*.json"], "datasets.drawn": ["*.npz"]},
     data_files=[
         (

@@ -3,7 +3,9 @@
 A .safetensors file goes to its library. Of a file of `torch.save` every pickle is first looked through without being
 executed: one that names anything but tensors and plain containers is refused, whatever else it holds. Then
 ``torch.load(weights_only=True)`` reads it, mapped into memory, and the tensors are checked to be dense, on the CPU and
-no larger than the file.
+no larger than the file. Numbers and strings of NumPy become plain ones, and what a training loop is known to put beside
+the tensors (its options, paths, its scheduler) becomes objects that do nothing: for these names, too, nothing of theirs
+runs.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from __future__ import annotations
 import mmap
 import os
 import pickletools
+import re
 import zipfile
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import IO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +33,19 @@ _DTYPES = (
     "float64 float32 float16 bfloat16 complex64 complex128 int64 int32 int16 int8 uint8 bool "
     "float8_e4m3fn float8_e5m2 uint16 uint32 uint64"
 ).split()
+_LIGHTNING = ("lightning.fabric", "lightning_fabric", "lightning.pytorch", "pytorch_lightning")
+_SCHEDULERS = "StepLR MultiStepLR CosineAnnealingLR LambdaLR LinearLR ConstantLR ExponentialLR OneCycleLR".split()
+_PATHS = "PosixPath WindowsPath PurePosixPath PureWindowsPath".split()
+_DICTS = (  # subclasses of dict, for options
+    "yacs.config.CfgNode",
+    "easydict.EasyDict",
+    *(f"{package}.utilities.{module}.AttributeDict" for package in _LIGHTNING for module in ("data", "parsing")),
+)
+_OMEGACONF = (
+    *("dictconfig.DictConfig", "listconfig.ListConfig", "base.ContainerMetadata", "base.Metadata"),
+    *(f"nodes.{kind}Node" for kind in ("Any", "String", "Integer", "Float", "Boolean")),
+)
+_BUILTINS = ("builtins", "__builtin__")
 PLAIN = frozenset(
     {
         *(f"torch.{name}Storage" for name in _STORAGES),
@@ -40,34 +58,103 @@ PLAIN = frozenset(
 )
 
 
+class Inert:
+    """Stands for an object that is not needed, and does nothing."""
+
+    def __new__(cls, *args):
+        return super().__new__(cls)
+
+    def __init__(self, *args):
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _NumpyType:
+    """Stands for a `numpy.dtype`."""
+
+    def __init__(self, code: str = "", *_):
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = ">" if state[1] == ">" else "<"
+
+
+def _plain_dict(*args) -> dict:
+    return {}
+
+
+def _plain_list(*args) -> list:
+    return []
+
+
+def _plain_value(kind: object, raw: object = b"") -> object:
+    """The number or string that NumPy saved as these bytes; an `Inert` for a value of another kind."""
+    code = kind.code if isinstance(kind, _NumpyType) else ""
+    if not isinstance(code, str) or not isinstance(raw, bytes) or not _NUMBER_OR_TEXT.fullmatch(code):
+        return Inert()
+    return np.frombuffer(raw, kind.order + code, count=1)[0].item()
+
+
+_NUMBER_OR_TEXT = re.compile(r"[fiu][1248]|b1|c8|c16|[US]\d{1,6}")
+# Name in a pickle -> what stands for it. Upstream Dassl pickles the scheduler behind the warm-up into its checkpoints,
+# and with it the optimizer; others have the command line, paths and dates there.
+_STAND_INS = {
+    **{f"numpy.{core}.multiarray.scalar": _plain_value for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray._reconstruct": Inert for core in ("core", "_core")},
+    **{"numpy.dtype": _NumpyType, "numpy.ndarray": Inert},
+    **{f"torch.optim.lr_scheduler.{name}": Inert for name in _SCHEDULERS},
+    **{f"torch.optim.{name}": Inert for name in ("sgd.SGD", "adam.Adam", "adamw.AdamW", "rmsprop.RMSprop")},
+    **{"dassl.optim.radam.RAdam": Inert, "torch.torch_version.TorchVersion": Inert},
+    **{f"pathlib{local}.{name}": Inert for local in ("", "._local") for name in _PATHS},
+    **{f"datetime.{name}": Inert for name in ("date", "datetime", "time", "timedelta", "timezone")},
+    **{f"omegaconf.{name}": Inert for name in _OMEGACONF},
+    **dict.fromkeys(("argparse.Namespace", "types.SimpleNamespace", "typing.Any"), Inert),
+    **dict.fromkeys(("decimal.Decimal", "fractions.Fraction", "uuid.UUID"), Inert),
+    **{f"{module}.{name}": Inert for module in _BUILTINS for name in ("list", "int", "float", "str", "slice", "range")},
+    **{f"{module}.{kind.__name__}": kind for module in _BUILTINS for kind in (dict, frozenset)},
+    **dict.fromkeys(_DICTS, OrderedDict),
+    **{"collections.defaultdict": _plain_dict, "collections.deque": _plain_list},
+}
+
+
 def read_tensor_file(
     file: str,
-    inert: Collection[str] = (),
     advice: str = "get it again, or save it with torch.save(model.state_dict(), ...)",
 ) -> object:
     """What a checkpoint holds, on the CPU.
 
     Args:
         file: a .safetensors file, or one of `torch.save`, of any version of PyTorch.
-        inert: names of further classes that it may hold; the caller has told PyTorch what stands for them
-            (`torch.serialization.safe_globals`).
         advice: what to do where the file is damaged, or holds something else.
 
     Raises:
         UserError: the file cannot be read, is damaged, or holds more than tensors and plain values.
     """
     try:
-        if file.endswith(".safetensors"):
+        if _is_safetensors(file):
             from safetensors.torch import load_file
 
             with open(file, "rb", opener=regular_only):
                 content = load_file(file)
         else:
-            content = _read_pickled(file, PLAIN | set(inert))
+            with torch.serialization.safe_globals([(stand_in, name) for name, stand_in in _STAND_INS.items()]):
+                content = _read_pickled(file, PLAIN | _STAND_INS.keys())
         check_tensors(content, file)
     except Exception as error:  # the readers fail in many ways on a file that is not theirs
         raise unreadable(file, error, advice) from error
     return content
+
+
+def _is_safetensors(file: str) -> bool:
+    """By its beginning, the length of a header and the header in JSON; by its name where it is no archive, either."""
+    with open(file, "rb", opener=regular_only) as opened:
+        begins = opened.read(9)
+        length = int.from_bytes(begins[:8], "little")
+        if begins[8:] == b"{" and length < os.fstat(opened.fileno()).st_size:
+            return True
+    return file.endswith(".safetensors") and not is_archive(file)
 
 
 def unreadable(file: str, error: Exception, advice: str) -> CheckpointError:

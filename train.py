@@ -316,15 +316,36 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
 
     Returns the epoch, or None where there was nothing to load.
     """
-    from dassl.utils import checkpoint_path, load_checkpoint
+    from checkpoint_files import find_checkpoint, run_folder
+    from dassl.utils import load_checkpoint
 
-    if not model_dir or not trainer.get_model_names() or hasattr(trainer, "loaded_epoch"):
+    names = trainer.get_model_names()
+    if not model_dir or not names or hasattr(trainer, "loaded_epoch"):
         trainer.load_model(model_dir, epoch=epoch)
         return getattr(trainer, "loaded_epoch", None)
-    path = checkpoint_path(os.path.join(model_dir, trainer.get_model_names()[0]), epoch)
+    path = find_checkpoint(model_dir, names[:1], epoch)
     number = path.rpartition("tar-")[2]  # upstream's trainers only look for the best where they are told no epoch
-    trainer.load_model(model_dir, epoch=int(number) if number.isdigit() else None)
-    return load_checkpoint(path).get("epoch")
+    folder = run_folder(os.path.dirname(path), names[0], "--model-dir")
+    trainer.load_model(folder, epoch=int(number) if number.isdigit() else None)
+    checkpoint = load_checkpoint(path)
+    warn_of_other_classes(trainer, checkpoint)
+    tested = checkpoint.get("epoch")
+    return tested if isinstance(tested, int) else None
+
+
+def warn_of_other_classes(trainer, checkpoint: dict) -> None:
+    """Print a line where a third party's trainer, which goes by shapes, may have loaded rows of other classes."""
+    from dassl.engine.trainer import class_names_of
+
+    run, now = checkpoint.get("run"), class_names_of(trainer)
+    before = run.get("class_names") if isinstance(run, dict) else None
+    if not before or not now or before == now:
+        return
+    models = [model for model in trainer._models.values() if model is not None]
+    parameters = [(name, parameter) for model in models for name, parameter in model.named_parameters()]
+    bound = [name for name, parameter in parameters if parameter.requires_grad and len(now) in parameter.shape[:1]]
+    if bound:
+        print(f"warning: trained on other classes, or in another order, while {', '.join(bound)} has {len(now)} rows")
 
 
 def to_dict(node) -> dict:
@@ -366,6 +387,7 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
         "split_hash": getattr(dataset, "split_hash", None),
         "num_classes": getattr(data_manager, "num_classes", None),
+        "knows_new_classes": getattr(trainer, "knows_new_classes", lambda cfg: True)(cfg),
         "num_images": {
             split: len(getattr(dataset, attribute, None) or [])
             for split, attribute in (("train", "train_x"), ("val", "val"), ("test", "test"))

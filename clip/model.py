@@ -368,7 +368,7 @@ def architecture(state_dict: dict[str, Tensor]) -> dict:
         depth = prefix.count(".")
         return len({key.split(".")[depth] for key in state_dict if key.startswith(prefix)})
 
-    if "visual.proj" in state_dict:
+    if "visual.proj" in state_dict or not any(name.startswith("visual.layer1.") for name in state_dict):
         vision_width, _, patch_size, _ = state_dict["visual.conv1.weight"].shape
         grid = round((len(state_dict["visual.positional_embedding"]) - 1) ** 0.5)
         vision_layers, image_resolution = count("visual.transformer.resblocks."), patch_size * grid

@@ -1,29 +1,34 @@
 """One door to CLIP's weights: a local checkpoint, the one in this repository, OpenAI's or open_clip's, fetched once.
 
-Local files may be OpenAI's TorchScript archives, state dicts by `torch.save` (also wrapped as
-``{"state_dict": ...}`` with names that begin with "module."), or .safetensors; float16 or float32. Names and shapes
-are OpenAI's. Weights trained with another activation than QuickGELU, or other heads than OpenAI's, look the same in a
-file but give other features: a name of open_clip's registry beside the path tells which (`clip.open_clip_weights`).
+Local files may be OpenAI's TorchScript archives, state dicts by `torch.save` (also within what a training loop saves,
+see `state_dicts`, and as part of a larger module), or .safetensors; float16 or float32. Names and shapes are OpenAI's.
+Weights trained with another activation than QuickGELU, or other heads than OpenAI's, look the same in a file but give
+other features: a name of open_clip's registry beside the path tells which (`clip.open_clip_weights`).
 """
 
 from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Sequence
 
 from torch import Tensor
 
-from clip import open_clip_weights, torchscript
+from clip import open_clip_weights, recognition, torchscript
 from clip.model import CLIP, build_model
+from state_dicts import find_state_dict
 from tensor_file import check_finite, read_tensor_file
-from user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean
+from user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean, shorten
 from verified_download import alone, checksum
 from verified_download import fetch as _fetch
 
 TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tiny", "tiny_clip.pt")
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pre-training images, RGB in 0..1
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+FIRST_LAYER = "visual.conv1.weight"  # of a ViT and of a ResNet
+ON_THE_HUB = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
+ENDINGS = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors", ".onnx", ".msgpack", ".h5")
 
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 # Name -> where its checkpoint is. In a URL the folder is the file's SHA-256.
@@ -49,18 +54,26 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
     """
     model = open_clip_weights.find(name) if _is_open_clip(name) else None  # refused before it is fetched
     state_dict = load_state_dict(name, path, cache)
-    check_finite(state_dict, path or name, advice="get the file again")
+    source = path or name
+    check_finite(state_dict, source, advice="get the file again")
     try:
         if model is None:
             return build_model(state_dict)
-        return build_model(open_clip_weights.fit(state_dict, model, path or name), model.arguments)
+        return build_model(open_clip_weights.fit(state_dict, model, source), model.arguments)
     except KeyError as error:
         reason = f"tensor {error.args[0]} is missing"
     except RuntimeError as error:  # a heading, then the names of all tensors that do not fit
         reason = textwrap.shorten(str(error).partition("\n")[2] or str(error), 160, placeholder=" ...")
     except (ArithmeticError, AssertionError, IndexError, TypeError, ValueError):
         reason = "its tensors have other shapes than a CLIP's"
-    raise CheckpointError(f"{path or name} does not hold a CLIP in OpenAI's layout ({reason}): take another file")
+    if shard := recognition.SHARD.search(os.path.basename(source)):
+        raise CheckpointError(f"{source} is one of {int(shard[1])} files of a checkpoint: save them as one file")
+    if known := recognition.recognise(state_dict):
+        raise CheckpointError(f"{source} holds {known[0]}: {known[1]}")
+    raise CheckpointError(
+        f"{source} does not hold a CLIP in OpenAI's layout ({reason}; its {len(state_dict)} tensors are "
+        f"{shorten(list(state_dict))[:200]}): take another file"
+    )
 
 
 def load_state_dict(name: str = "", path: str = "", cache: str | None = None) -> dict[str, Tensor]:
@@ -77,19 +90,40 @@ def load_state_dict(name: str = "", path: str = "", cache: str | None = None) ->
     """
     file = _find(name, path, cache)
     content = _read(file)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    ):
+    tensors = find_state_dict(content)
+    if tensors is None:
+        if known := recognition.recognise_content(content):
+            raise CheckpointError(f"{file} holds {known[0]}: {known[1]}")
         raise CheckpointError(f"{file} is not a state dict: save one with torch.save(model.state_dict(), ...)")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+    return _part_that_is_clip(tensors, file)
+
+
+def _part_that_is_clip(tensors: dict[str, Tensor], file: str) -> dict[str, Tensor]:
+    """Of a module that has CLIP as a part, as Lightning's, that part's tensors, by CLIP's own names.
+
+    Raises:
+        UserError: it has several CLIPs.
+    """
+    prefixes = [name.removesuffix(FIRST_LAYER) for name in tensors if f".{name}".endswith(f".{FIRST_LAYER}")]
+    if len(prefixes) > 1:
+        raise CheckpointError(
+            f"{file} holds {len(prefixes)} CLIPs ({', '.join(prefix or FIRST_LAYER for prefix in prefixes)}): save the "
+            "state dict of one of them"
+        )
+    if prefixes in ([], [""]):
+        return tensors
+    inside = {name.removeprefix(prefixes[0]): value for name, value in tensors.items() if name.startswith(prefixes[0])}
+    if others := [name for name in tensors if not name.startswith(prefixes[0])]:
+        print(f"{file}: {len(others)} tensors beside the CLIP in {prefixes[0]} are left out ({shorten(others)})")
+    return inside
 
 
 def _find(name: str, path: str, cache: str | None) -> str:
     """The file that ``name`` or ``path`` stands for, downloaded where needed."""
     if path:
         file = os.path.expanduser(path)
+        if os.path.isdir(file):
+            return _file_in(file)
         if not os.path.isfile(file):
             raise CheckpointError(
                 f"no checkpoint at {path}: correct MODEL.BACKBONE.PATH, or leave it empty to use a name"
@@ -103,6 +137,19 @@ def _find(name: str, path: str, cache: str | None) -> str:
             "an open_clip:<model>/<tag>, or set MODEL.BACKBONE.PATH to a checkpoint"
         )
     return download(MODELS[name], cache)
+
+
+def _file_in(folder: str) -> str:
+    """The checkpoint in a folder, as the Hugging Face Hub has it, or the only one; else a UserError."""
+    files = sorted(name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name)))
+    weights = [name for name in files if name.endswith(ENDINGS)]
+    for name in (*ON_THE_HUB, *(weights if len(weights) == 1 else ())):
+        if name in files:
+            return os.path.join(folder, name)
+    if index := [name for name in files if name.endswith(".index.json")]:
+        return os.path.join(folder, index[0])
+    there = f"with {len(weights)} checkpoints ({shorten(weights)})" if weights else "without a checkpoint"
+    raise CheckpointError(f"{folder} is a folder {there}: set MODEL.BACKBONE.PATH to the file of a CLIP")
 
 
 def _is_open_clip(name: str) -> bool:
@@ -174,6 +221,12 @@ def _is_intact(file: str, digest: str) -> bool:
 
 def _read(file: str) -> object:
     """What a checkpoint holds. Nothing in it is run."""
-    if not file.endswith(".safetensors") and torchscript.is_torchscript(file):
+    try:
+        known = recognition.recognise_file(file)
+    except (OSError, zipfile.BadZipFile):
+        known = None  # which reading it will tell
+    if known:
+        raise CheckpointError(f"{file} is {known}")
+    if torchscript.is_torchscript(file):
         return torchscript.read_state_dict(file)
     return read_tensor_file(file)

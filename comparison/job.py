@@ -107,6 +107,15 @@ class Job:
 
         return train.setup_cfg(train.parse_args(list(self.arguments)))
 
+    def is_in_vain(self) -> bool:
+        """Whether it would test on new classes a model that serves those of its training alone."""
+        from dassl.engine import TRAINER_REGISTRY
+
+        if self.model is None or self.spec.classes != "new":
+            return False
+        trainer = TRAINER_REGISTRY.get(self.spec.trainer)
+        return not getattr(trainer, "knows_new_classes", lambda cfg: True)(self.configuration)
+
     def check(self) -> None:
         """UserError where train.py would refuse the configuration."""
         _ = self.settings

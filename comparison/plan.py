@@ -13,6 +13,7 @@ from comparison.dataset_files import check_dataset, embedded_datasets, is_embedd
 from comparison.job import Job
 from comparison.methods import Method, find_method, methods_here
 from comparison.run_spec import DOMAIN_SHIFTS, RunSpec, dataset_name, protocol_of_test
+from user_error import shorten
 
 CROSS_DATASETS = (
     *("caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),
@@ -137,7 +138,11 @@ def jobs_of(plan: Plan) -> list[Job]:
     jobs = [
         job for method, config in methods for job in _jobs(plan, Runs(method, config or plan.config, *common), datasets)
     ]
-    return list(dict.fromkeys(jobs))
+    jobs = list(dict.fromkeys(jobs))
+    if in_vain := [job for job in jobs if job.is_in_vain()]:
+        which = shorten(sorted({job.spec.method for job in in_vain}))
+        print(f"no test on new classes: with these settings {which} knows only the classes it was trained on")
+    return [job for job in jobs if job not in in_vain]
 
 
 def _jobs(plan: Plan, runs: Runs, datasets: Sequence[str]) -> Iterable[Job]:

@@ -36,6 +36,7 @@ class Run:
         learned_parameters, checkpoint_bytes: what training learned, and the size of the files that hold it.
         train_seconds, epoch_seconds, peak_memory_mb: of training, without tests; None for a run that only tested.
         images_per_class: those that its model was trained on, of the smallest and of the largest class.
+        knows_new_classes: False where its model serves the classes of its training alone.
         settings: what its result depends on; "model" names the model that it tested.
         folder: where its log.txt and results.json are.
 
@@ -53,6 +54,7 @@ class Run:
     epoch_seconds: float | None = None
     peak_memory_mb: float | None = None
     images_per_class: tuple[int, int] | None = None
+    knows_new_classes: bool = field(default=True, compare=False, repr=False)
     settings: Settings = field(default_factory=dict, compare=False, repr=False)
     folder: Path = field(default=Path(), compare=False)
 
@@ -153,6 +155,7 @@ def _from_results(folder: Path, results: dict, spec: RunSpec) -> Run:
         epoch_seconds=seconds / epochs if seconds is not None and epochs else None,
         peak_memory_mb=results.get("peak_memory_mb") if seconds is not None else None,
         images_per_class=_trained_on(results),
+        knows_new_classes=results.get("knows_new_classes") is not False,
         settings=result_settings(results),
         folder=folder,
     )
@@ -272,4 +275,5 @@ def seeds_of(runs: Iterable[Run]) -> set[int]:
 def is_base_only(runs: list[Run]) -> bool:
     """Whether these runs of one method lack the new classes because it does not know any."""
     closed = {method.trainer for method in methods_here() if not method.new_classes}
-    return all(run.trainer in closed and run.classes == "base" for run in runs)
+    knows_none = [run.trainer in closed or not run.knows_new_classes for run in runs]
+    return all(knows_none) and all(run.classes == "base" for run in runs)

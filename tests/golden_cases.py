@@ -61,7 +61,7 @@ def build_trainer(name: str, class_names: list[str], dataset: str = "OxfordPets"
 def fill(learner, tensors: dict[str, Tensor]) -> None:
     """Load the released code's tensors into our learner; those it has beside them keep their values."""
     tensors = {name.removeprefix("prompt_learner."): tensor for name, tensor in tensors.items()}
-    tensors = {**learner.state_dict(), **getattr(learner, "from_released", lambda tensors: tensors)(tensors)}
+    tensors = {**learner.state_dict(), **getattr(learner, "convert_state_dict", lambda tensors: tensors)(tensors)}
     learner.load_state_dict(tensors)
 
 

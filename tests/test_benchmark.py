@@ -125,6 +125,25 @@ def test_a_method_of_the_training_classes_alone_has_base_and_no_h(output, capsys
     assert "LinearProbe tiny  80.00 ± 0.00             –      –" in report(output, capsys=capsys)
 
 
+def test_settings_of_the_training_classes_alone_have_base_and_no_h(output, capsys):
+    """As CoOp with contexts of classes of their own, which CoOp's other settings are not."""
+    for config, knows_new_classes in (("tiny", True), ("tiny/csc", False)):
+        run = f"base2new/train_base/digits/shots_16/CoOp/{config}/seed1"
+        output.add(run, 90, train_seconds=1.0, knows_new_classes=knows_new_classes)
+    rows = {row["method"]: row for row in cells(output, capsys)}
+    assert rows["CoOp tiny/csc"]["seeds"] == "1, base only" and rows["CoOp tiny"]["seeds"] != "1, base only"
+
+
+def test_a_sweep_leaves_out_new_classes_where_the_settings_know_none(tmp_path, capsys):
+    command = f"base2new --trainers CoOp --datasets digits --seeds 1 --output {tmp_path / 'output'} --dry-run"
+    assert benchmark.main([*command.split(), "--set", "TRAINER.COOP.CSC", "True", "TRAINER.COOP.CTX_INIT", ""]) == 0
+    out = capsys.readouterr().out
+    assert "no test on new classes: with these settings CoOp tiny knows only the classes it was trained on" in out
+    assert "1 runs, 1 to do" in out and "new classes  " not in out
+    assert benchmark.main(command.split()) == 0
+    assert "2 runs, 2 to do" in capsys.readouterr().out
+
+
 def test_a_missing_run_of_a_method_of_the_training_classes_is_told(output, capsys):
     output.add("base2new/train_base/digits/shots_16/LinearProbe/tiny/seed1", 90)
     output.add_base_to_new("letters", "CoOp/tiny", 1, 95, 60)

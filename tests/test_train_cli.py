@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -478,3 +479,14 @@ def test_from_a_shell(root, tmp_path):
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert 'did you mean "CoOp"?' in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_third_partys_trainer_is_tested_on_other_classes_with_a_warning(capsys):
+    """It loads by shapes, and only its author knows which of its tensors have a row for each class."""
+    model = torch.nn.ModuleDict({"head": torch.nn.Linear(4, 2), "frozen": torch.nn.Linear(2, 2).requires_grad_(False)})
+    data = SimpleNamespace(dataset=SimpleNamespace(classnames=["cat", "dog"]))
+    trainer = SimpleNamespace(_models={"model": model}, dm=data)
+    for names, told in ((["dog", "cat"], True), (["cat", "dog"], False), (None, False)):
+        train.warn_of_other_classes(trainer, {"run": {"class_names": names}})
+        out = capsys.readouterr().out
+        assert ("while head.weight, head.bias has 2 rows" in out) == told and bool(out) == told

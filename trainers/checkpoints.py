@@ -1,4 +1,4 @@
-"""Which checkpoint a folder offers, and what of it a method learned: ours and those of the released codes.
+"""What a method learned, of a checkpoint: ours and those of the released codes.
 
 CoOp-family codes save either their learner, with tensors of the class names, or the whole model: CLIP's own tensors
 under ``image_encoder.`` and ``text_encoder.``, prompts inside them as ``VPT`` and ``VPT_shallow``, and the learner's
@@ -7,47 +7,26 @@ under ``prompt_learner.``.
 
 from __future__ import annotations
 
-import os.path as osp
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+import clip
 from clip.model import CLIP
-from dassl.utils import last_checkpoint, load_checkpoint
+from dassl.utils import load_checkpoint
+from state_dicts import find_state_dict
 from tensor_file import check_finite
 from user_error import CheckpointError
 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
 OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
+OF_A_LOOP = ("model.", "net.", "network.")
+SAME_EMBEDDING = 0.01  # of its largest value, as far as float16 rounds a token's embedding
 ROUNDING = 0.05  # of a tensor's largest value: released averages of float16 weights are off by up to a hundredth
-
-
-def find_checkpoint(directory: str, names: Sequence[str], epoch: int | None) -> str:
-    """Path of the checkpoint of an epoch, or of the best, else the last one, else model.safetensors.
-
-    Args:
-        directory: output folder of a training run.
-        names: folders in it that may hold the learner's; the first that exists does.
-
-    Raises:
-        UserError: there is none.
-    """
-    folders = [osp.join(directory, name) for name in names]
-    folder = next(filter(osp.isdir, folders), folders[0])
-    candidates = [f"model.pth.tar-{epoch}"] if epoch is not None else ["model-best.pth.tar"]
-    if epoch is None:
-        if osp.isfile(osp.join(folder, "checkpoint")):
-            candidates.append(osp.basename(last_checkpoint(folder)))
-        candidates.append("model.safetensors")  # the customary name of a file without epochs
-    for candidate in candidates:
-        if osp.isfile(osp.join(folder, candidate)):
-            return osp.join(folder, candidate)
-    raise CheckpointError(
-        f"no {' or '.join(candidates)} in {folder}: correct --model-dir or --load-epoch, or train first"
-    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +34,7 @@ class Checkpoint:
     """What a file holds that a test needs.
 
     Attributes:
-        tensors: by name, without DataParallel's "module.".
+        tensors: by name, without DataParallel's "module." and the like.
         epoch: how many epochs are done; None where the file does not say.
         run: what the run told of itself (`TrainerBase.run_state`); empty for other codes' files.
     """
@@ -63,6 +42,19 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     epoch: int | None
     run: dict
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The run's configuration, as far as training depends on it; empty where the file does not say."""
+        settings = self.run.get("settings")
+        return settings if isinstance(settings, dict) else {}
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Those that the run was trained on, in the order of its labels; None where the file does not say."""
+        names = self.run.get("class_names")
+        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return names if is_list and names else None
 
 
 def read_checkpoint(path: str) -> Checkpoint:
@@ -72,20 +64,25 @@ def read_checkpoint(path: str) -> Checkpoint:
         UserError: the file is damaged, holds something else, or a tensor in it is not finite.
     """
     content = load_checkpoint(path)
-    content = content if isinstance(content, dict) else {"state_dict": content}
-    tensors = content.get("state_dict", content)
-    named = isinstance(tensors, dict) and all(isinstance(name, str) for name in tensors)
-    if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+    tensors = find_state_dict(content)
+    if tensors is None:
         raise CheckpointError(
             f'{path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another file'
         )
     check_finite(tensors, path, advice="test another epoch, or train again")
+    content = content if isinstance(content, dict) else {}
     epoch, run = content.get("epoch"), content.get("run")
     return Checkpoint(
-        {name.removeprefix("module."): tensor for name, tensor in tensors.items()},
-        epoch if isinstance(epoch, int) else None,
-        run if isinstance(run, dict) else {},
+        _without_common(tensors), epoch if isinstance(epoch, int) else None, run if isinstance(run, dict) else {}
     )
+
+
+def _without_common(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without the attribute of a training loop that all of them begin with."""
+    for prefix in OF_A_LOOP:
+        if all(name.startswith(prefix) for name in tensors):
+            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> dict[str, Tensor]:
@@ -104,6 +101,31 @@ def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> di
         if not NOT_LEARNED.fullmatch(name):
             learned[name] = tensor
     return learned
+
+
+def classes_by_suffix(tensors: dict[str, Tensor], class_names: Sequence[str], clip_model: CLIP) -> list[str] | None:
+    """Names of the classes of a released prompt learner, told by its ``token_suffix``; None where it has none.
+
+    The released codes save with a learner, for each class, the embeddings of what follows the context: the class name,
+    ".", EOT and padding (C, t, d_t).
+
+    Args:
+        class_names: those that are looked for; another class is called by its number.
+    """
+    suffix = next((tensor for name, tensor in tensors.items() if name.endswith("token_suffix")), None)
+    embedding = clip_model.token_embedding.weight.detach().float().cpu()
+    length = len(clip_model.positional_embedding)
+    if suffix is None or suffix.dim() != 3 or suffix.shape[2] != embedding.shape[1] or not 1 < suffix.shape[1] < length:
+        return None
+    suffix, before = suffix.float().cpu(), length - suffix.shape[1]  # SOS and the context
+    prompts = [f"{'X ' * (before - 1)}{name.replace('_', ' ')}." for name in class_names]
+    ours = embedding[clip.tokenize(prompts, length).long()[:, before:]]  # (C of this run, t, d_t)
+    nearest = torch.cdist(suffix.flatten(1), ours.flatten(1)).argmin(dim=1).tolist()
+    names = []
+    for i, (near, saved) in enumerate(zip(nearest, suffix, strict=True)):
+        is_same = (ours[near] - saved).abs().max() <= SAME_EMBEDDING * ours[near].abs().max()
+        names.append(class_names[near] if is_same else f"class {i}")
+    return names
 
 
 def _check_same_clip(tensor: Tensor, own: Tensor | None, name: str, path: str) -> None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from checkpoint_files import find_checkpoint
 from clip.model import CLIP, VisionTransformer, convert_weights
 from clip.weights import load_clip, report_normalization
 from dassl.data import build_data_loader
@@ -15,7 +16,14 @@ from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights, progress_bar
-from trainers.checkpoints import check_fits, find_checkpoint, learned_tensors, read_checkpoint
+from trainers.checkpoints import (
+    Checkpoint,
+    check_fits,
+    classes_by_suffix,
+    learned_tensors,
+    read_checkpoint,
+)
+from trainers.class_bound import ClassBound, rows_of, warn_of_repeated
 from trainers.epoch_average import EpochAverage
 from trainers.options import Range
 from user_error import CheckpointError, ConfigError, UserError
@@ -77,6 +85,11 @@ class CLIPTrainer(TrainerX):
         """The network and its learner for these classes; ``clip_model`` is on the run's device in float32."""
         raise NotImplementedError
 
+    @classmethod
+    def knows_new_classes(cls, cfg) -> bool:
+        """Whether what is learned with this configuration serves classes that it was not trained on."""
+        return True
+
     def check_cfg(self, cfg) -> None:
         if cfg.DATALOADER.K_TRANSFORMS > 1:
             views = cfg.DATALOADER.K_TRANSFORMS
@@ -98,6 +111,7 @@ class CLIPTrainer(TrainerX):
         if self.precision in ("fp16", "bf16"):
             convert_weights(self.clip_model, torch.float16 if self.precision == "fp16" else torch.bfloat16)
         if cfg.MODEL.INIT_WEIGHTS:
+            self.check_initial_classes(cfg.MODEL.INIT_WEIGHTS)
             load_pretrained_weights(self.learner, cfg.MODEL.INIT_WEIGHTS)
         self.model.to(self.device).eval()
         print(f"Learned parameters: {sum(p.numel() for p in self.learner.parameters() if p.requires_grad):,}")
@@ -185,7 +199,7 @@ class CLIPTrainer(TrainerX):
         """Load the learned tensors from a run's folder, also one written by the method's released code.
 
         Args:
-            directory: output folder of a training run.
+            directory: output folder of a training run, or what stands for it, see `checkpoint_files`.
             epoch: default: the best model if there is one, else the last.
 
         Raises:
@@ -196,10 +210,11 @@ class CLIPTrainer(TrainerX):
             return
         path = find_checkpoint(directory, (LEARNER, *self.released_folders), epoch)
         checkpoint = read_checkpoint(path)
-        self.before_loading(checkpoint.run, path)
+        self.before_loading(checkpoint)
         learned = learned_tensors(checkpoint.tensors, self.clip_model, path)
         try:
-            learned = getattr(self.learner, "from_released", lambda tensors: tensors)(learned)
+            learned = getattr(self.learner, "convert_state_dict", lambda tensors: tensors)(learned)
+            learned = self.select_classes(learned, checkpoint)
         except UserError as error:
             raise CheckpointError(f"{path}: {error}") from error
         check_fits(learned, self.learner.state_dict(), path)
@@ -207,13 +222,47 @@ class CLIPTrainer(TrainerX):
         self.loaded_epoch = checkpoint.epoch
         print(f"Loaded {path}" + ("" if checkpoint.epoch is None else f" (epoch {checkpoint.epoch})"))
 
-    def before_loading(self, run: dict, path: str) -> None:
-        """Print in which of the method's settings a checkpoint's run differs from this one.
+    def select_classes(self, learned: dict[str, Tensor], checkpoint: Checkpoint) -> dict[str, Tensor]:
+        """What a checkpoint learned, with the part of this run's classes of each tensor that belongs to classes.
 
-        Args:
-            run: what the checkpoint tells of its run, see `Checkpoint`.
+        Raises:
+            UserError: it knows nothing of one of them, or not which classes its tensors are of.
         """
-        if not (before := run.get("settings")):
+        learner = self.learner
+        count = learner.count_classes(learned) if isinstance(learner, ClassBound) else None
+        if count is None:
+            return learned
+        saved = checkpoint.class_names or classes_by_suffix(checkpoint.tensors, learner.class_names, self.clip_model)
+        if saved is None:
+            half = self.cfg.DATASET.SUBSAMPLE_CLASSES
+            trained_half = checkpoint.settings.get("DATASET.SUBSAMPLE_CLASSES", half)
+            if count != len(learner.class_names) or half != trained_half:
+                raise CheckpointError(
+                    f"it is of {count} classes (DATASET.SUBSAMPLE_CLASSES {trained_half}) that it does not "
+                    f"name, and this run has {len(learner.class_names)} ({half}): test it on those of its training"
+                )
+            print(f"warning: the checkpoint does not name its {count} classes, which are taken to be those of this run")
+            saved = learner.class_names
+        warn_of_repeated(learner.class_names, saved)
+        return learner.select_classes(learned, saved)
+
+    def check_initial_classes(self, path: str) -> None:
+        """UserError where MODEL.INIT_WEIGHTS would give tensors of other classes to this run's."""
+        if not getattr(self.learner, "class_dims", None):
+            return
+        checkpoint = read_checkpoint(path)
+        names = self.learner.class_names
+        saved = checkpoint.class_names or classes_by_suffix(checkpoint.tensors, names, self.clip_model) or names
+        bound = sorted(self.learner.class_dims.keys() & checkpoint.tensors.keys())
+        if bound and rows_of(names, saved) != [*range(len(saved))]:
+            raise CheckpointError(
+                f"MODEL.INIT_WEIGHTS {path}: it has {' and '.join(bound)} for other classes, or for these in "
+                "another order: take a checkpoint of these classes, or leave the key empty"
+            )
+
+    def before_loading(self, checkpoint: Checkpoint) -> None:
+        """Print in which of the method's settings a checkpoint's run differs from this one."""
+        if not (before := checkpoint.settings):
             return
         now = {f"TRAINER.{self.config_node}.{key}": str(value) for key, value in self.node.items() if key != "PREC"}
         differing = [

@@ -9,6 +9,7 @@ from torch import nn
 
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
+from trainers.class_bound import ClassBound
 from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
 from trainers.clip_trainer import load_clip_to_cpu
 from trainers.coop_nodes import COOP
@@ -18,11 +19,11 @@ from user_error import ConfigError
 __all__ = ["CoOp", "load_clip_to_cpu"]  # CoOp's own zero-shot trainer imports the loader from here
 
 
-class PromptLearner(nn.Module):
+class PromptLearner(ClassBound):
     """Learned: ``ctx``, (n, d_t) or with CSC (C, n, d_t)."""
 
     def __init__(self, node, class_names: list[str], clip_model):
-        super().__init__()
+        super().__init__(class_names, {"ctx": 0} if node.CSC else {})
         words, n_ctx = words_and_length(node, "TRAINER.COOP")
         if node.CSC and words:
             raise ConfigError(
@@ -44,6 +45,10 @@ class PromptLearner(nn.Module):
 class CoOp(PromptTrainer):
     config_node = "COOP"
     config_defaults = COOP
+
+    @classmethod
+    def knows_new_classes(cls, cfg) -> bool:
+        return not cfg.TRAINER.COOP.CSC
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
         return PromptLearner(self.node, class_names, clip_model)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.closed_set import rows_of
+from trainers.class_bound import ClassBound, rows_of
 from user_error import CheckpointError
 
 SMALLEST = 0.1  # beta and alpha of the search
 
 
-class Cache(nn.Module):
+class Cache(ClassBound):
     """K keys, normalised features of training images, and their classes.
 
     The logits of a normalised feature f are those of zero-shot CLIP plus alpha * sum_k exp(-beta (1 - f.key_k)) for
@@ -23,9 +25,7 @@ class Cache(nn.Module):
     """
 
     def __init__(self, class_names: list[str], text_weights: Tensor, size: int, alpha: float, beta: float):
-        super().__init__()
-        self.class_names = class_names
-        self.known_classes = class_names
+        super().__init__(class_names, {})
         self.keys = nn.Parameter(torch.zeros(size, text_weights.shape[1]))
         self.register_buffer("labels", torch.zeros(size, dtype=torch.long))
         self.register_buffer("alpha", torch.tensor(float(alpha)))
@@ -78,7 +78,12 @@ class Cache(nn.Module):
         self.alpha.fill_(best[2])
         return 100 * best[0] / len(labels)
 
-    def from_released(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def count_classes(self, tensors: Mapping[str, Tensor]) -> int | None:
+        """One more than the largest label: every class of a training has images."""
+        labels = tensors.get("labels")
+        return int(labels.max()) + 1 if labels is not None and labels.numel() else None
+
+    def select_classes(self, tensors: dict[str, Tensor], saved: Sequence[str]) -> dict[str, Tensor]:
         """A checkpoint's keys of this run's classes, for which this makes room. Other classes have zero-shot logits.
 
         Raises:
@@ -87,13 +92,13 @@ class Cache(nn.Module):
         if not {"keys", "labels"} <= tensors.keys():
             return tensors
         known = tensors["labels"].flatten().long().tolist()
-        if len(known) != len(tensors["keys"]) or not set(known) <= set(range(len(self.known_classes))):
+        if len(known) != len(tensors["keys"]) or not set(known) <= set(range(len(saved))):
             raise CheckpointError(
-                f"its cache has {len(tensors['keys'])} keys, {len(known)} labels and {len(self.known_classes)} classes "
+                f"its cache has {len(tensors['keys'])} keys, {len(known)} labels and {len(saved)} classes "
                 "that do not belong together: train again"
             )
-        label_of = torch.full((len(self.known_classes),), -1)
-        for label, row in enumerate(rows_of(self.class_names, self.known_classes)):
+        label_of = torch.full((len(saved),), -1)
+        for label, row in enumerate(rows_of(self.class_names, saved)):
             if row is not None:
                 label_of[row] = label
         labels = label_of[known]

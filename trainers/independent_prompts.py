@@ -56,7 +56,7 @@ class IndependentPrompts(nn.Module):
     def forward(self) -> Prompts:
         return Prompts(self.ctx, self.deep_ctx, self.visual_ctx, self.visual_deep_ctx)
 
-    def from_released(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def convert_state_dict(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a released checkpoint under this learner's names; others keep theirs.
 
         Raises:

@@ -36,7 +36,7 @@ class PromptLearner(nn.Module):
         return Prompts(text=self.ctx)
 
     @staticmethod
-    def from_released(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def convert_state_dict(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """A released checkpoint without the modules that the released code saves but never trains or uses.
 
         Its ``bias_vectors`` tell it from another method's checkpoint, whose ``meta_net`` was trained.

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers.closed_set import ClosedSetTrainer, rows_of
-from user_error import CheckpointError, DataError
+from trainers.class_bound import ClassBound
+from trainers.closed_set import ClosedSetTrainer
+from user_error import DataError
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -65,13 +66,11 @@ def fit(features: np.ndarray, labels: np.ndarray, c: float) -> LogisticRegressio
         return LogisticRegression(C=c, solver="lbfgs", max_iter=MAX_ITER).fit(features, labels)
 
 
-class LinearClassifier(nn.Module):
+class LinearClassifier(ClassBound):
     """Weight (C, e) and bias (C,), one row per class."""
 
     def __init__(self, class_names: list[str], width: int):
-        super().__init__()
-        self.class_names = class_names
-        self.known_classes = class_names
+        super().__init__(class_names, {"weight": 0, "bias": 0})
         self.weight = nn.Parameter(torch.zeros(len(class_names), width))
         self.bias = nn.Parameter(torch.zeros(len(class_names)))
 
@@ -87,20 +86,6 @@ class LinearClassifier(nn.Module):
         self.weight.copy_(weight)
         self.bias.copy_(bias)
 
-    def from_released(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A checkpoint's rows of this run's classes.
-
-        Raises:
-            UserError: it has none for one of them.
-        """
-        if not {"weight", "bias"} <= tensors.keys():
-            return tensors
-        rows = rows_of(self.class_names, self.known_classes)
-        if None in rows:
-            name = self.class_names[rows.index(None)]
-            raise CheckpointError(f'LinearProbe knows only the classes it was trained on: no row for "{name}"')
-        return {**tensors, "weight": tensors["weight"][rows], "bias": tensors["bias"][rows]}
-
 
 @TRAINER_REGISTRY.register()
 class LinearProbe(ClosedSetTrainer):
@@ -109,6 +94,10 @@ class LinearProbe(ClosedSetTrainer):
     searches_on_val = True
     config_node = "LINEAR_PROBE"
     config_defaults = {"PREC": "fp16"}
+
+    @classmethod
+    def knows_new_classes(cls, cfg) -> bool:
+        return False
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)

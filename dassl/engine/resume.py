@@ -2,9 +2,8 @@
 
 import itertools
 import os.path as osp
-import re
-from glob import escape, glob
 
+from checkpoint_files import numbered_checkpoints
 from dassl.utils import CheckpointError, load_checkpoint, newest_checkpoints
 from tensor_file import unreadable
 
@@ -39,7 +38,7 @@ def latest_common(folders: dict[str, str]) -> tuple[int, Found]:
 
 
 def _newest_intact(folder: str) -> tuple[str, dict]:
-    paths = newest_checkpoints(folder) or _by_name(folder)
+    paths = newest_checkpoints(folder) or numbered_checkpoints(folder)
     if not paths:
         raise CheckpointError(f"{folder}/checkpoint names no file that is there: to begin anew, move {folder} away")
     for path, older in itertools.pairwise(paths):
@@ -48,15 +47,6 @@ def _newest_intact(folder: str) -> tuple[str, dict]:
         except CheckpointError as error:
             print(f"warning: {error}")
     return paths[-1], _load(paths[-1], advice=f"to begin anew, move {folder} away")
-
-
-def _by_name(folder: str) -> list[str]:
-    """All checkpoints in a folder whose own list of the newest is damaged, the newest first."""
-    numbered = {}
-    for path in glob(osp.join(escape(folder), "model.pth.tar-*")):
-        if found := re.fullmatch(r"model\.pth\.tar-(\d+)(?:\+(\d+))?", osp.basename(path)):
-            numbered[int(found[1]), int(found[2] or 0)] = path
-    return [numbered[when] for when in sorted(numbered, reverse=True)]
 
 
 def _of_moment(folder: str, wanted: dict) -> tuple[str, dict]:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from checkpoint_files import run_folder
 from dassl.data import DataManager
 from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
@@ -82,6 +83,12 @@ def settings_of_training(cfg) -> dict[str, str]:
     for key in ("DATASET.ROOT", "OPTIM.MAX_EPOCH"):  # data folders may move; a run may be made longer
         del settings[key]
     return settings
+
+
+def class_names_of(trainer: TrainerBase) -> list[str] | None:
+    """Of a trainer's data, in the order of the labels; None where they are of a kind of its own."""
+    names = getattr(getattr(getattr(trainer, "dm", None), "dataset", None), "classnames", None)
+    return None if names is None else list(names)
 
 
 class SimpleTrainer(TrainerBase):
@@ -159,6 +166,7 @@ class SimpleTrainer(TrainerBase):
 
     def run_state(self) -> dict:
         state = {
+            "class_names": class_names_of(self),
             "best_result": float(self.best_result),
             "train_seconds": self.train_seconds,
             "skipped_batches": dict(self.skipped_batches),
@@ -171,6 +179,21 @@ class SimpleTrainer(TrainerBase):
         if getattr(self, "scaler", None) is not None:  # the loss scale of mixed precision
             state["scaler"] = self.scaler.state_dict()
         return state
+
+    def check_resumable(self, state: dict, path: str) -> None:
+        """A learned tensor may belong to classes, and the optimizer's state with it."""
+        before, now = state.get("class_names"), class_names_of(self)
+        if before is None or now is None or before == now:
+            return
+        if isinstance(before, list) and len(before) == len(now):
+            old, new = next((old, new) for old, new in zip(before, now, strict=True) if old != new)
+            difference = f'"{old}", now "{new}"'
+        else:
+            difference = f"{len(before) if isinstance(before, list) else before}, now {len(now)}"
+        raise CheckpointError(
+            f"cannot resume from {path}: it was trained on other classes ({difference}): choose another OUTPUT_DIR, or "
+            "begin with its weights alone by MODEL.INIT_WEIGHTS"
+        )
 
     def load_run_state(self, state: dict) -> None:
         self._compare_settings(state.get("settings", {}))
@@ -228,8 +251,8 @@ class SimpleTrainer(TrainerBase):
 
     def before_train(self) -> None:
         self._check_selection()
-        self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
-        if self.cfg.RESUME and self.start_epoch == 0:
+        self.start_epoch = self.resume_model_if_exist(self._folder_to_resume())
+        if self.cfg.RESUME and not self.resumed_from:
             names = " and ".join(self.get_model_names())
             raise CheckpointError(f"RESUME: there is no checkpoint of {names} in {self.cfg.RESUME}: correct the folder")
         if self.start_epoch > self.max_epoch:
@@ -245,6 +268,11 @@ class SimpleTrainer(TrainerBase):
         self._forget_damaged_checkpoints()
         self.init_writer(osp.join(self.output_dir, "tensorboard"))
         self.time_start = time.time()
+
+    def _folder_to_resume(self) -> str:
+        """The folder of the run that RESUME names, or this run's own."""
+        names = self.get_model_names()
+        return run_folder(self.cfg.RESUME, names[0], "RESUME") if self.cfg.RESUME and names else self.output_dir
 
     def _forget_damaged_checkpoints(self) -> None:
         """What this run goes on from counts as its newest checkpoint, and not one that could not be read."""

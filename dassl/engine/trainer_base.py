@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from checkpoint_files import POINTER, numbered_checkpoints
 from dassl.utils import (
     CheckpointError,
     NonFiniteLossError,
@@ -101,13 +102,15 @@ class TrainerBase:
             UserError: there are checkpoints, but none is intact, or the models have none of the same moment.
         """
         folders = {name: osp.join(directory, name) for name in self.get_model_names()}
-        if not folders or not all(osp.isfile(osp.join(folder, "checkpoint")) for folder in folders.values()):
+        named = (osp.isfile(osp.join(folder, POINTER)) or numbered_checkpoints(folder) for folder in folders.values())
+        if not folders or not all(named):
             print("No checkpoint found, train from scratch")
             return 0
         print(f"Found checkpoint at {directory} (will resume training)")
         done, found = latest_common(folders)
         self.resumed_from = {name: path for name, (path, _) in found.items()}
         for name, (path, checkpoint) in found.items():
+            self.check_resumable(checkpoint.get("run", {}), path)
             restore_checkpoint(checkpoint, path, self._models[name], self._optims[name], self._scheds[name])
             print(f"Loaded {path} (epoch = {done})")
             try:
@@ -140,6 +143,9 @@ class TrainerBase:
     def run_state(self) -> dict:
         """What a resumed run needs beside models, optimizers and schedulers; goes into every checkpoint."""
         return {}
+
+    def check_resumable(self, state: dict, path: str) -> None:
+        """Raise a UserError where a checkpoint's `run_state` is of a run that this one does not continue."""
 
     def load_run_state(self, state: dict) -> None:
         pass

@@ -7,7 +7,6 @@ before, to go on from where the last is damaged.
 """
 
 import io
-import os
 import os.path as osp
 import shutil
 import zipfile
@@ -17,40 +16,14 @@ from collections.abc import Iterable
 import torch
 import torch.nn as nn
 
+from checkpoint_files import BEST, POINTER, checkpoint_of, last_checkpoint
+from state_dicts import find_state_dict
 from tensor_file import check_finite, is_archive, read_tensor_file, unreadable
 
 from .atomic import atomic_write
 from .distributed import is_main
 from .errors import CheckpointError
 from .lazy_names import lazy_names
-
-_BEST = "model-best.pth.tar"
-
-
-class _Inert:
-    """Stands for an object in a foreign checkpoint that is not needed; holds its state, does nothing."""
-
-    def __new__(cls, *args):
-        return super().__new__(cls)
-
-    def __init__(self, *args):
-        pass
-
-
-def _plain_dict(*args) -> dict:
-    return {}
-
-
-# Upstream Dassl pickles the scheduler behind the warm-up, and with it the optimizer, into every checkpoint. Only the
-# tensors are wanted from such a file, so these names load as inert objects; any other class is refused.
-_FOREIGN = [
-    *((_Inert, f"torch.optim.lr_scheduler.{name}") for name in ("StepLR", "MultiStepLR", "CosineAnnealingLR")),
-    *((_Inert, f"torch.optim.{name}") for name in ("sgd.SGD", "adam.Adam", "adamw.AdamW", "rmsprop.RMSprop")),
-    (_Inert, "dassl.optim.radam.RAdam"),
-    (_plain_dict, "collections.defaultdict"),
-    dict,
-]
-_FOREIGN_NAMES = [name[1] for name in _FOREIGN if isinstance(name, tuple)] + ["builtins.dict", "__builtin__.dict"]
 
 
 def save_checkpoint(
@@ -74,9 +47,9 @@ def save_checkpoint(
     newest_last = [osp.basename(file) for file in newest_checkpoints(save_dir)[:1]]
     name_checkpoints(save_dir, [osp.basename(path), *(name for name in newest_last if name != osp.basename(path))])
     if is_best:
-        with atomic_write(osp.join(save_dir, _BEST), "wb") as file, open(path, "rb") as saved:
+        with atomic_write(osp.join(save_dir, BEST), "wb") as file, open(path, "rb") as saved:
             shutil.copyfileobj(saved, file)
-        print(f"Best checkpoint saved to {osp.join(save_dir, _BEST)}")
+        print(f"Best checkpoint saved to {osp.join(save_dir, BEST)}")
 
 
 def save_tensors(content: object, path: str) -> None:
@@ -93,14 +66,14 @@ def save_tensors(content: object, path: str) -> None:
 
 def name_checkpoints(directory: str, names: list[str]) -> None:
     """Write the file ``checkpoint``: which files of ``directory`` a run can go on from, the newest first."""
-    with atomic_write(osp.join(directory, "checkpoint")) as file:
+    with atomic_write(osp.join(directory, POINTER)) as file:
         file.writelines(f"{name}\n" for name in names)
 
 
 def newest_checkpoints(directory: str) -> list[str]:
     """Paths of the files that a run can go on from, the newest first; those that ``checkpoint`` names and are there."""
     try:
-        with open(osp.join(directory, "checkpoint"), encoding="utf-8") as file:
+        with open(osp.join(directory, POINTER), encoding="utf-8") as file:
             names = [osp.basename(line.strip()) for line in file]
     except (OSError, UnicodeDecodeError):
         return []
@@ -130,32 +103,46 @@ def load_checkpoint(fpath: str, advice: str = "take another, or train again") ->
     """
     if not osp.isfile(fpath):
         raise CheckpointError(f"checkpoint not found: {fpath}: correct the path")
-    with torch.serialization.safe_globals(_FOREIGN):
-        content = read_tensor_file(fpath, inert=_FOREIGN_NAMES, advice=advice)
+    content = read_tensor_file(fpath, advice=advice)
     try:
         check_intact(fpath)  # after it is known that nothing in it is packed
         if isinstance(content, dict):
-            _check_entries(content)
-    except (OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            _tidy_entries(content)
+    except (
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise unreadable(fpath, error, advice) from error
     return content
 
 
-def _check_entries(checkpoint: dict) -> None:
-    """ValueError where an entry that is read of every trainer's checkpoint has another type."""
-    state_dict, epoch, result = (checkpoint.get(key) for key in ("state_dict", "epoch", "val_result"))
-    if "state_dict" in checkpoint and not _maps_names_to_tensors(state_dict):
-        raise ValueError('its "state_dict" does not map names to tensors')
-    if "epoch" in checkpoint and (not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0):
-        raise ValueError(f'its "epoch" is {repr(epoch)[:80]}, no number of epochs')
-    if result is not None and not isinstance(result, (int, float)) and getattr(result, "ndim", 1):
-        raise ValueError(f'its "val_result" is {repr(result)[:80]}, no number')
+def _tidy_entries(checkpoint: dict) -> None:
+    """Leave out what is no tensor in ``state_dict``, and put None for an ``epoch`` or ``val_result`` that is no number.
 
-
-def _maps_names_to_tensors(tensors: object) -> bool:
-    return isinstance(tensors, dict) and all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items()
-    )
+    Raises:
+        ValueError: ``state_dict`` holds no tensor.
+    """
+    if "state_dict" in checkpoint:
+        state = checkpoint["state_dict"]
+        items = state.items() if isinstance(state, dict) else ()
+        tensors = {name: value for name, value in items if isinstance(value, torch.Tensor) and isinstance(name, str)}
+        if not isinstance(state, dict) or (state and not tensors):
+            raise ValueError('its "state_dict" does not map names to tensors')
+        if len(tensors) < len(state):
+            checkpoint["state_dict"] = tensors
+    for key in checkpoint.keys() & {"epoch", "val_result"}:
+        value = checkpoint[key]
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
+            value = value.item()
+        checkpoint[key] = value if type(value) in (int, float) else None
+    epoch = checkpoint.get("epoch")
+    if epoch is not None:
+        checkpoint["epoch"] = int(epoch) if epoch >= 0 and epoch == epoch // 1 else None
 
 
 def checkpoint_path(directory: str, epoch: int | None = None) -> str:
@@ -164,30 +151,7 @@ def checkpoint_path(directory: str, epoch: int | None = None) -> str:
     Raises:
         UserError: there is none.
     """
-    if not osp.isdir(directory):
-        raise CheckpointError(f"no checkpoint folder {directory}: correct --model-dir, or train first")
-    if epoch is not None:
-        path = osp.join(directory, f"model.pth.tar-{epoch}")
-    elif osp.isfile(osp.join(directory, _BEST)):
-        path = osp.join(directory, _BEST)
-    else:
-        path = last_checkpoint(directory)
-    if not osp.isfile(path):
-        there = ", ".join(sorted(name for name in os.listdir(directory) if ".pth.tar" in name)) or "no checkpoint"
-        raise CheckpointError(f"checkpoint not found: {path} (in that folder: {there}): correct --load-epoch")
-    return path
-
-
-def last_checkpoint(directory: str) -> str:
-    """Return the path that the file ``checkpoint`` in ``directory`` names."""
-    pointer = osp.join(directory, "checkpoint")
-    try:
-        with open(pointer, encoding="utf-8") as file:
-            return osp.join(directory, osp.basename(file.readline().strip()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"no checkpoint in {directory}: cannot read {pointer}; correct the folder, or train again"
-        ) from error
+    return checkpoint_of(directory, epoch)
 
 
 def load_weights(model: nn.Module, checkpoint: dict, fpath: str) -> None:
@@ -217,6 +181,8 @@ def restore_checkpoint(checkpoint: dict, fpath: str, model: nn.Module, optimizer
         int: how many epochs are done.
     """
     load_weights(model, checkpoint, fpath)
+    if checkpoint.get("epoch") is None:
+        raise CheckpointError(f"cannot resume from {fpath}: it does not tell its epoch; only test it, or train again")
     for part, state in ((optimizer, checkpoint.get("optimizer")), (scheduler, checkpoint.get("scheduler"))):
         if part is None or state is None:
             continue
@@ -250,13 +216,12 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
         UserError: none does.
     """
     checkpoint = load_checkpoint(weight_path)
-    tensors = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
-    if not _maps_names_to_tensors(tensors):
+    given = find_state_dict(checkpoint)
+    if given is None:
         raise CheckpointError(
             f'{weight_path} is no checkpoint: neither it nor a "state_dict" in it maps names to tensors, take another '
             "file"
         )
-    given = {key.removeprefix("module."): value for key, value in tensors.items()}
     wanted = model.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
     check_finite(fitting, weight_path, advice="take another file")

@@ -16,6 +16,8 @@ from tests.errors.cases import case, cases
 from tests.errors.person import Person
 from tests.seeded_weights import seeded_state_dict
 
+DIGITS = "zero one two three four five six seven eight nine".split()
+
 # CLIP's weights
 
 
@@ -46,6 +48,15 @@ cases(
     {
         "<file> is not a state dict: save one with torch.save(model.state_dict(), ...)": ([1, 2],),
         "<file> does not hold a CLIP in OpenAI's layout (<reason>): take another file": ({"weight": torch.zeros(2)},),
+        "<file> holds the state of an optimizer, not of a model: take the file of the model": (
+            {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": []},
+        ),
+        "<file> holds 2 CLIPs (student., teacher.): save the state dict of one of them": (
+            {f"{net}.visual.conv1.weight": torch.zeros(2) for net in ("student", "teacher")},
+        ),
+        "<file> is a pointer of Git LFS in place of the file: fetch it with git lfs pull": (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        ),
         "<file>: <tensor> has NaN, infinite or complex values: <advice>": ({"weight": torch.tensor([torch.nan])},),
     },
 )
@@ -72,6 +83,19 @@ def no_permission_to_read(person):
 
     person.patch.setattr(tensor_file, "regular_only", refuse)  # root, as whom the tests may run, is refused nothing
     own_weights(person, {})
+
+
+@case("<folder> is a folder with 2 checkpoints (a.pt, b.pt): set MODEL.BACKBONE.PATH to the file of a CLIP")
+def folder_of_weights(person):
+    for name in ("a.pt", "b.pt"):
+        person.write(f"own/{name}")
+    person.train("MODEL.BACKBONE.PATH own")
+
+
+@case("<file> is the index of a checkpoint in 2 files (one.bin, two.bin): save them as one file")
+def folder_of_shards(person):
+    person.write("own/pytorch_model.bin.index.json", '{"weight_map": {"a": "one.bin", "b": "two.bin"}}')
+    person.train("MODEL.BACKBONE.PATH own")
 
 
 @case("no checkpoint at <file>: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
@@ -139,9 +163,30 @@ cases(
 )
 
 
-@case("RESUME: there is no checkpoint of <names> in <folder>: correct the folder")
+@case("no checkpoint folder <folder>: correct RESUME, or train first")
 def resume_from_nowhere(person):
     person.really_train("RESUME nowhere")
+
+
+@case("<file> is a file: name by RESUME the run's folder, which holds prompt_learner/")
+def resume_from_a_file(person):
+    person.has_trained("model")
+    person.really_train(flags="--resume model/prompt_learner/model.pth.tar-1")
+
+
+@case("<folder> is no run's folder but holds 2 of them (seed1, seed2): name one by RESUME")
+def resume_from_the_folder_above(person):
+    person.has_trained("CoOp/seed1"), person.has_trained("CoOp/seed2")
+    person.really_train(flags="--resume CoOp")
+
+
+@case(
+    'cannot resume from <file>: it was trained on other classes ("one", now "zero"): choose another OUTPUT_DIR, or begin with its weights alone by MODEL.INIT_WEIGHTS'
+)
+def resume_on_classes_in_another_order(person):
+    folder = person.has_trained()
+    spoil(folder, run={"class_names": DIGITS[1:] + DIGITS[:1]})
+    person.really_train()
 
 
 @case(
@@ -172,7 +217,7 @@ def spoilt_run(person: Person, changes: dict) -> None:
     person.really_train()
 
 
-for changes in ({"epoch": "1"}, {"run": [1]}, {"run": {"position": 3}}, {"val_result": "high"}, {"state_dict": {1: 2}}):
+for changes in ({"epoch": "1"}, {"run": [1]}, {"run": {"position": 3}}, {"state_dict": {1: 2}}):
     cases(spoilt_run, {"<file> is damaged or no checkpoint (<reason>): <advice>": (changes,)})
 for run in ({"skipped_batches": 5}, {"settings": 5}, {"position": {"batches": 0}}, {"random": [{"torch": 1}]}):
     cases(
@@ -237,7 +282,7 @@ cases(
             with_tensors(**{"image_encoder.conv1.weight": torch.zeros(1)}),
         ),
         "<file> has no <tensor>: it belongs to another method or another setting of this one": (
-            lambda content: {**content, "state_dict": {}},
+            lambda content: {**content, "state_dict": {"other": torch.zeros(1)}},
         ),
         "<file> has an unknown <tensor>: it belongs to another method or another setting of this one": (
             with_tensors(other=torch.zeros(1)),
@@ -246,18 +291,22 @@ cases(
             lambda content: content,
             "TRAINER.COOP.N_CTX 7 TRAINER.COOP.CTX_INIT ''",
         ),
-        "<file> does not name its classes: it belongs to another method than <trainer>": (
-            lambda content: {**content, "run": {}},
-            "",
-            "LinearProbe",
-        ),
-        'LinearProbe knows only the classes it was trained on: no row for "<class>"': (
+        "<file>: it has <tensors> for the <n> classes of its training alone, and class <class> is none of them (<n> of the <n> classes here are not): test it on classes of its training, or train on these": (
             lambda content: {
                 "state_dict": {"weight": torch.zeros(1, 8), "bias": torch.zeros(1)},
                 "run": {"class_names": ["ten"]},
             },
             "",
             "LinearProbe",
+        ),
+        "<file>: it is of <n> classes (DATASET.SUBSAMPLE_CLASSES <part>) that it does not name, and this run has <n> (<part>): test it on those of its training": (
+            lambda content: {"state_dict": {"weight": torch.zeros(1, 8), "bias": torch.zeros(1)}},
+            "",
+            "LinearProbe",
+        ),
+        "<file>: it names <n> classes, but its <tensors> is of <n>: train again": (
+            lambda content: {**content, "state_dict": {"ctx": torch.zeros(3, 4, 96)}},
+            "TRAINER.COOP.CSC True TRAINER.COOP.CTX_INIT ''",
         ),
         "its cache has <n> keys, <n> labels and <n> classes that do not belong together: train again": (
             lambda content: {
@@ -281,10 +330,30 @@ cases(
 )
 
 
-@case("no <file> in <folder>: correct --model-dir or --load-epoch, or train first")
+@case("no <file> in <folder>, which holds epochs 1, 2: correct --model-dir or --load-epoch")
 def epoch_that_was_not_kept(person):
     person.has_trained("model")
     person.test(flags="--model-dir model --load-epoch 9")
+
+
+@case("<folder> is no run's folder but holds 2 of them (seed1, seed2): name one by --model-dir")
+def folder_above(person):
+    person.has_trained("model/seed1"), person.has_trained("model/seed2")
+    person.test()
+
+
+@case(
+    "no checkpoint of prompt_learner in model, but one of MultiModalPromptLearner, as another method has it: correct --model-dir, or train first"
+)
+def folder_of_another_method(person):
+    person.has_trained("model").rename(person.folder / "model" / "MultiModalPromptLearner")
+    person.test()
+
+
+@case("<file> is a file, and not of epoch 1: leave out --load-epoch, or name the folder")
+def file_of_another_epoch(person):
+    person.has_trained("model")
+    person.test(flags="--model-dir model/prompt_learner/model.pth.tar-2 --load-epoch 1")
 
 
 @case("<file> is damaged or no checkpoint (<reason>): <advice>")
@@ -337,12 +406,12 @@ def no_model_folder(person):
     pixels(person)
 
 
-@case("checkpoint not found: <file> (in that folder: <files>): correct --load-epoch")
+@case("no <file> in <folder>, which holds epoch 2: correct --model-dir or --load-epoch")
 def no_such_epoch(person):
-    pixels(person, "--load-epoch 9", checkpoint="model.pth.tar-2\n")
+    pixels(person, "--load-epoch 9", checkpoint="model.pth.tar-2\n", **{"model_pth_tar-2": {"epoch": 2}})
 
 
-@case("no checkpoint in <folder>: cannot read <file>; correct the folder, or train again")
+@case("no checkpoint in <folder>: correct --model-dir, or train first")
 def no_pointer(person):
     pixels(person, notes="")
 

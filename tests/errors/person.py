@@ -86,9 +86,9 @@ class Person:
             *shlex.split(words),
         )
 
-    def really_train(self, words: str = "", trainer: str = "CoOp") -> None:
+    def really_train(self, words: str = "", trainer: str = "CoOp", flags: str = "") -> None:
         """Train on one image per class for two epochs."""
-        self.train(f"DATASET.NUM_SHOTS 1 OPTIM.MAX_EPOCH 2 TEST.NO_TEST True {words}", trainer, flags="")
+        self.train(f"DATASET.NUM_SHOTS 1 OPTIM.MAX_EPOCH 2 TEST.NO_TEST True {words}", trainer, flags=flags)
 
     def test(self, words: str = "", trainer: str = "CoOp", flags: str = "--model-dir model") -> None:
         """Test the model of the run in the folder model/."""

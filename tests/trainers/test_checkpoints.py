@@ -1,13 +1,17 @@
 """Checkpoint files that are not quite ours: what is read of them, and what is refused in one line."""
 
 import math
+from argparse import Namespace
+from datetime import datetime
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from checkpoint_files import find_checkpoint
 from tests.golden_cases import build_trainer
-from trainers.checkpoints import find_checkpoint, read_checkpoint
+from trainers.checkpoints import read_checkpoint
 from trainers.feature_cache import Cache
 from user_error import UserError
 
@@ -33,6 +37,27 @@ def test_a_state_dict_alone_and_one_of_data_parallel_are_read(content, saved):
     read = read_checkpoint(saved(content))
     assert list(read.tensors) == ["ctx"] and torch.equal(read.tensors["ctx"], CTX)
     assert read.epoch is None and read.run == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state_dict": {"_orig_mod.module.ctx": CTX, "note": "mine"}, "epoch": np.int64(3), "best": np.float64(71.5)},
+        {"model_state_dict": {"prompt_learner.ctx": CTX}, "epoch": 3.0, "args": Namespace(lr=np.float32(0.1))},
+        {"state_dict": {"model.ctx": CTX}, "epoch": torch.tensor(3), "hyper_parameters": {"lr": 0.1}},
+        {"ctx": CTX, "epoch": 3, "accuracy": 71.5, "when": datetime.now()},
+        {"learner": {"ctx": CTX}, "optimizer": {"state": {0: {"momentum_buffer": CTX}}}, "epoch": 3},
+    ],
+    ids=["prefixes", "model_state_dict", "lightning", "flat", "a name of its own"],
+)
+def test_a_checkpoint_of_a_loop_of_ones_own_is_tested(content, saved, tmp_path):
+    ctx = torch.full((4, 64), 3.0)
+    content = {name: {key: ctx if value is CTX else value for key, value in part.items()} if isinstance(part, dict)
+               else ctx if part is CTX else part for name, part in content.items()}  # fmt: skip
+    saved(content)
+    trainer = build_trainer("CoOp", NAMES, N_CTX=4)
+    trainer.load_model(str(tmp_path))
+    assert trainer.learner.ctx.eq(3).all() and trainer.loaded_epoch == 3
 
 
 @pytest.mark.parametrize("content", [[CTX], CTX, {"state_dict": [CTX]}, {"state_dict": {"ctx": 3}}, {3: CTX}], ids=str)
@@ -91,7 +116,7 @@ def test_layers_with_prompts_of_different_lengths_are_refused(saved, tmp_path):
 def test_a_cache_whose_labels_do_not_fit_is_refused(labels):
     cache = Cache(NAMES, torch.zeros(2, 3), 2, 1.0, 1.0)
     with pytest.raises(UserError, match="do not belong together"):
-        cache.from_released({**cache.state_dict(), "labels": torch.tensor(labels)})
+        cache.select_classes({**cache.state_dict(), "labels": torch.tensor(labels)}, NAMES)
 
 
 def test_settings_that_tensors_do_not_show_are_compared(saved, tmp_path, capsys):
