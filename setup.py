@@ -6,17 +6,18 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
+TRAIN = (ROOT / "train.py").read_text(encoding="utf-8")
 
 setup(
     name="mudpt",
-    version=re.search(r'^__version__ = "(.+)"$', (ROOT / "train.py").read_text(), flags=re.MULTILINE)[1],
+    version=re.search(r'^__version__ = "(.+)"$', TRAIN, flags=re.MULTILINE)[1],
     description="Prompt tuning for CLIP: MuDPT, CoOp, CoCoOp and zero-shot CLIP, trained and compared",
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(
         include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "trainers", "trainers.*"]
     ),
-    py_modules=["regular_file", "tensor_file", "user_error", "verified_download"],
+    py_modules=["regular_file", "standard_streams", "system_limits", "tensor_file", "user_error", "verified_download"],
     package_data={"clip.tiny": ["*.pt", "*.md", "*.json"], "datasets.drawn": ["*.npz"]},
     data_files=[
         (
