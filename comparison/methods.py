@@ -24,7 +24,7 @@ class Method:
 def methods_here() -> tuple[Method, ...]:
     methods = []
     for file in sorted((ROOT / "scripts").glob("*/method.sh")):
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         if found := re.search(r"^trainer=[\"']?([\w-]+)", text, re.MULTILINE):
             methods.append(Method(file.parent.name, found[1], "\nnew_classes=false" not in text))
     return tuple(methods)

@@ -68,7 +68,8 @@ class _Call:
             env={**environment, **self.variables, "PLAN": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # as in paths
         )
         if done.returncode:
             raise ConfigError(done.stderr.strip().removeprefix("error: ") or f"{self.script}.sh failed")
@@ -160,4 +161,6 @@ def check_dataset(name: str) -> None:
 
 def embedded_datasets() -> list[str]:
     """The data sets that come with this repository: those whose file names the embedded backbone."""
-    return [name for name, file in dataset_files().items() if re.search(r'NAME: *"tiny"', file.read_text())]
+    return [
+        name for name, file in dataset_files().items() if re.search(r'NAME: *"tiny"', file.read_text(encoding="utf-8"))
+    ]
