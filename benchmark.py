@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+import standard_streams
 from train import OneLineParser
 from user_error import ConfigError, UserError, exit_code, print_error
 
@@ -43,7 +44,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         add_report_options(command)
         command.set_defaults(run=run_protocol)
     command = commands.add_parser("report", help="show all finished runs", description="Show all finished runs")
-    command.add_argument("output", help="the folder of the results (output/), ours or upstream CoOp's")
+    command.add_argument(
+        "output", type=os.path.expanduser, help="the folder of the results (output/), ours or upstream CoOp's"
+    )
     add_report_options(command)
     command.set_defaults(run=report)
     return parser.parse_args(argv)
@@ -70,9 +73,12 @@ def add_plan_options(command: argparse.ArgumentParser, protocol: str) -> None:
     else:
         command.add_argument("--shots", nargs=1, type=positive, default=[16], help="images per class (16)")
     command.add_argument("--seeds", nargs="+", type=seed, default=[1, 2, 3], metavar="SEED", help="(1 2 3)")
-    command.add_argument("--output", default="output", help="folder of the results (output/)")
+    command.add_argument("--output", type=os.path.expanduser, default="output", help="folder of the results (output/)")
     command.add_argument(
-        "--data", default=os.environ.get("DATA") or "data", help="folder of the datasets ($DATA, else data/)"
+        "--data",
+        type=os.path.expanduser,
+        default=os.environ.get("DATA") or "data",
+        help="folder of the datasets ($DATA, else data/)",
     )
     command.add_argument(
         "--variant", default=os.environ.get("VARIANT", ""), help="a name, and a folder, for other settings ($VARIANT)"
@@ -99,8 +105,10 @@ def add_report_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the report")
     group.add_argument("--format", choices=("terminal", "markdown", "latex", "csv"), default="terminal")
     group.add_argument("--against", metavar="TRAINER", help="compare with this method, by a paired test")
-    group.add_argument("--html", metavar="FILE", help="write a report page: tables, pictures, every run's log")
-    group.add_argument("--plots", metavar="FOLDER", help="write the pictures as PDF and SVG")
+    group.add_argument(
+        "--html", type=os.path.expanduser, metavar="FILE", help="write a report page: tables, pictures, every run's log"
+    )
+    group.add_argument("--plots", type=os.path.expanduser, metavar="FOLDER", help="write the pictures as PDF and SVG")
 
 
 def positive(text: str) -> int:
@@ -300,4 +308,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(standard_streams.run(main))

@@ -10,9 +10,11 @@ results.json, those of CoOp and its followers by their log.txt.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+import standard_streams
 from user_error import OneLineParser, ResultsError, exit_code
 
 
@@ -35,8 +37,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = OneLineParser(
         prog="draw_curves.py", description="Draw accuracy over shots, for each dataset and on average."
     )
-    parser.add_argument("output", nargs="?", default="output", help="folder that the runs wrote into (output)")
-    parser.add_argument("--save-dir", default="main_curves", help="folder for the figures (main_curves)")
+    parser.add_argument(
+        "output", type=os.path.expanduser, nargs="?", default="output", help="folder that the runs wrote into (output)"
+    )
+    parser.add_argument(
+        "--save-dir", type=os.path.expanduser, default="main_curves", help="folder for the figures (main_curves)"
+    )
     parser.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf", help="kind of files (pdf)")
     return parser.parse_args(argv)
 
@@ -52,4 +58,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(standard_streams.run(main))

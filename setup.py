@@ -6,10 +6,11 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
+TRAIN = (ROOT / "train.py").read_text(encoding="utf-8")
 
 setup(
     name="mudpt",
-    version=re.search(r'^__version__ = "(.+)"$', (ROOT / "train.py").read_text(), flags=re.MULTILINE)[1],
+    version=re.search(r'^__version__ = "(.+)"$', TRAIN, flags=re.MULTILINE)[1],
     description="Prompt tuning for CLIP: MuDPT, CoOp, CoCoOp and zero-shot CLIP, trained and compared",
     license="MIT",
     python_requires=">=3.10",
@@ -19,8 +20,10 @@ setup(
     py_modules=[
         "checkpoint_files",
         "regular_file",
+        "standard_streams",
         "state_dicts",
         "system_files",
+        "system_limits",
         "tensor_file",
         "user_error",
         "verified_download",

@@ -15,6 +15,7 @@ import difflib
 import io
 import os
 import platform
+import re
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
+import standard_streams
 import user_error
 from comparison.run_spec import RunSpec
 from user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
@@ -48,22 +50,25 @@ def several_processes() -> bool:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = OneLineParser(prog="train.py", description="Train and test a prompt-tuning method.")
-    parser.add_argument("--root", default="", help="folder of the datasets")
-    parser.add_argument("--output-dir", default="", help="folder of this run's log, checkpoints and results")
-    parser.add_argument("--resume", default="", help="folder of the checkpoints to go on from (default: --output-dir)")
+    path = os.path.expanduser  # the shell leaves the "~" of --root=~/data as it is
+    parser.add_argument("--root", type=path, default="", help="folder of the datasets")
+    parser.add_argument("--output-dir", type=path, default="", help="folder of this run's log, checkpoints and results")
+    parser.add_argument(
+        "--resume", type=path, default="", help="folder of the checkpoints to go on from (default: --output-dir)"
+    )
     parser.add_argument(
         "--seed", type=int, default=-1, help="0 or more: fixed seed; negative: a different run each time"
     )
     parser.add_argument("--source-domains", nargs="+", help="source domains for domain generalization")
     parser.add_argument("--target-domains", nargs="+", help="target domains for domain generalization")
     parser.add_argument("--transforms", nargs="+", help="augmentations, instead of INPUT.TRANSFORMS")
-    parser.add_argument("--config-file", default="", help="YAML file of the method")
-    parser.add_argument("--dataset-config-file", default="", help="YAML file of the dataset")
+    parser.add_argument("--config-file", type=path, default="", help="YAML file of the method")
+    parser.add_argument("--dataset-config-file", type=path, default="", help="YAML file of the dataset")
     parser.add_argument("--trainer", default="", help="name of the trainer")
     parser.add_argument("--backbone", default="", help="name of the backbone")
     parser.add_argument("--head", default="", help="name of the head")
     parser.add_argument("--eval-only", action="store_true", help="only test")
-    parser.add_argument("--model-dir", default="", help="with --eval-only: output folder of the run to test")
+    parser.add_argument("--model-dir", type=path, default="", help="with --eval-only: output folder of the run to test")
     parser.add_argument(
         "--load-epoch",
         type=int,
@@ -81,7 +86,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys and their values"
     )
-    return parser.parse_args(argv)
+    # python -m torch.distributed.launch gives each process its number, which torchrun puts into the environment
+    parser.add_argument("--local-rank", "--local_rank", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    words = sys.argv[1:] if argv is None else argv
+    args, pairs = parser.parse_args([word for word in words if word != "--opts"]), []  # other code bases' mark of pairs
+    while flags := flags_behind(args.opts):
+        pairs += args.opts[: -len(flags)]
+        args = parser.parse_args(flags, args)
+    args.opts = pairs + args.opts
+    return args
+
+
+def flags_behind(pairs: list[str]) -> list[str]:
+    """The words from the first flag on, which argparse counts among the KEY VALUE pairs."""
+    is_flag = (re.fullmatch(r"-h|--[a-z][\w-]*(=.*)?", word, re.DOTALL) for word in pairs)
+    return pairs[next((position for position, found in enumerate(is_flag) if found), len(pairs)) :]
 
 
 def extend_cfg(cfg) -> None:
@@ -147,8 +166,18 @@ def setup_cfg(args: argparse.Namespace):
     cfg.merge_from_list(args.opts or [])
     if third_party:
         accept_new_keys({key: value for key, value in all_items(cfg) if key not in known}, known, third_party)
+    expand_home(cfg)
     cfg.freeze()
     return cfg
+
+
+def expand_home(cfg) -> None:
+    """Put the home folder in place of the "~" that a value, which then is a path, begins with."""
+    for key, value in cfg.items():
+        if isinstance(value, dict):
+            expand_home(value)
+        elif isinstance(value, str):
+            cfg[key] = os.path.expanduser(value)
 
 
 def third_party_trainer(args: argparse.Namespace, config_files: list[str]) -> str:
@@ -647,4 +676,4 @@ def run_process(args: argparse.Namespace, is_shown: Callable[[], bool] = lambda:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(standard_streams.run(run))

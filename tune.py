@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import io
 import itertools
+import os
 import statistics
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
+import standard_streams
 import train
 from comparison.statistics import harmonic_mean
 from user_error import ConfigError, exit_code
@@ -35,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--datasets", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--shots", type=int, default=16)
-    parser.add_argument("--root", default="data")
+    parser.add_argument("--root", type=os.path.expanduser, default="data")
     parser.add_argument("--grid", nargs="*", default=[], metavar="KEY=V1,V2", help="configuration values to try")
     return parser.parse_args(argv)
 
@@ -143,4 +145,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(standard_streams.run(main))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+from system_limits import limit_message
 
 LONGEST = 4000  # characters of a message; what to do stands at its end
 
@@ -111,10 +112,10 @@ def user_message(error: Exception) -> str | None:
                 "what our own files need into .venv; for a file of others install the package, or take the file out"
             )
         return f'Python package "{package}" is missing: bash scripts/setup_venv.sh installs what is needed into .venv'
+    if message := limit_message(error):
+        return message
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # while a file is written
-        return f"{error.strerror}: free some space, then give the same command again"
     return str(error) if isinstance(error, UserError) else None
 
 

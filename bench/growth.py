@@ -47,7 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.redraw:
         measure_all(args)
-    measured = json.loads(args.json.read_text())
+    measured = json.loads(args.json.read_text(encoding="utf-8"))
     draw(measured, args.json.with_suffix(".png"))
     measure.print_table(
         f"MuDPT step; {measured['machine']}",
@@ -80,7 +80,7 @@ def measure_all(args: argparse.Namespace) -> None:
             sizes = [size for size in getattr(args, f"{axis}_sizes") if size > point.chunk_classes]
             for found in line_points(point, axis, sorted(sizes), limit, args.seconds_limit):
                 measured["points"].append({"axis": axis, "line": line, **found})
-                args.json.write_text(json.dumps(measured, indent=1) + "\n")
+                args.json.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
 def line_points(point: Point, axis: str, sizes: list[int], limit: float, seconds_limit: float) -> Iterator[dict]:

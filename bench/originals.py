@@ -197,7 +197,7 @@ def methods_in(tree: Path, path: Path) -> list[str]:
 def compare_in_process(settings: dict) -> list[float]:
     """`compare` in a process of its own, which imports the released packages."""
     command = [sys.executable, "-m", "bench.originals", "--compare", json.dumps(settings)]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=ROOT)
     if ended.returncode:
         reason = ended.stderr.strip().rpartition("\n")[2]
         raise UserError(f"{settings['name']} of {settings['tree']} did not run: {reason}")

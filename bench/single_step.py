@@ -44,7 +44,7 @@ def measure_point(point: Point, seconds_limit: float | None = None) -> dict:
     """
     command = [sys.executable, "-m", "bench.single_step", json.dumps(asdict(point))]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds_limit, cwd=ROOT)
+        ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=seconds_limit, cwd=ROOT)
     except subprocess.TimeoutExpired:
         return {"failed": f"longer than {seconds_limit:.0f} s"}
     if ended.returncode < 0:

@@ -19,7 +19,7 @@ FIRST_STEP = "epoch [1/"  # how the line of a step begins
 def seconds_until(command: list[str], beginning: str | None) -> float:
     """Seconds from starting ``command`` to its first line with this beginning; None: to its end."""
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         for line in process.stdout:
             if beginning and line.startswith(beginning):
                 seconds = time.perf_counter() - started

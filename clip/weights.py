@@ -184,7 +184,7 @@ def report_normalization(name: str, mean: Sequence[float], std: Sequence[float])
 
 def cache_folder() -> str:
     """Where downloads are kept: $CLIP_CACHE, or ~/.cache/clip, which OpenAI's package uses as well."""
-    return os.environ.get("CLIP_CACHE") or os.path.expanduser("~/.cache/clip")
+    return os.path.expanduser(os.environ.get("CLIP_CACHE") or "~/.cache/clip")
 
 
 def download(url: str, folder: str | None = None) -> str:

@@ -179,7 +179,7 @@ class Job:
     def last_lines(self, count: int = 10) -> list[str]:
         """The end of what its processes printed."""
         try:
-            lines = self.log.read_text(errors="replace").splitlines()
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return [f"(no {LOG})"]
         return [line for line in lines if line.strip()][-count:]

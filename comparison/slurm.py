@@ -169,7 +169,8 @@ class Cluster:
         done = subprocess.run(
             ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i %T"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
         self._looked = time.monotonic()
         if done.returncode:  # the controller is restarting: nothing is known, nothing concluded

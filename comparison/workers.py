@@ -27,7 +27,7 @@ def start_process(job: Job, environment: dict[str, str]) -> subprocess.Popen:
         log.flush()
         return subprocess.Popen(
             job.command,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},  # that of the log
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    import standard_streams
     from comparison.scripts import main
 
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(standard_streams.run(lambda: main(sys.argv[1:])))

@@ -33,6 +33,29 @@ def test_an_unfinished_run_is_named_and_left_out(logs, capsys):
     assert "exp/few/seed2/log.txt" in printed.err
 
 
+@pytest.mark.parametrize("beside", ["seed4/", "seed4/tensorboard/", "notes.txt"])
+def test_a_run_without_a_log_and_a_file_beside_the_runs_are_named_and_left_out(beside, logs, capsys):
+    assert parse_test_res.main(["exp/few"]) == 0
+    expected = capsys.readouterr()
+    path = logs / "exp/few" / beside
+    path.mkdir(parents=True) if beside.endswith("/") else path.touch()
+    assert parse_test_res.main(["exp/few"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == expected.out
+    assert printed.err == expected.err + f"warning: no exp/few/{beside.partition('/')[0]}/log.txt, left out\n"
+
+
+def test_an_experiment_without_results_is_named_and_left_out(logs, capsys):
+    assert parse_test_res.main(["exp", "--multi-exp"]) == 0
+    expected = capsys.readouterr().out
+    (logs / "exp/pending/seed1").mkdir(parents=True)
+    (logs / "exp/notes.txt").touch()
+    assert parse_test_res.main(["exp", "--multi-exp"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.replace("Parsing files in exp/pending\n", "") == expected
+    assert "exp/pending" in printed.err and "exp/notes.txt" in printed.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

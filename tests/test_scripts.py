@@ -36,7 +36,7 @@ def project(root, tmp_path) -> Path:
     project = tmp_path / "project"
     for folder in ("scripts", "comparison"):
         shutil.copytree(root / folder, project / folder)
-    for module in ("user_error", "regular_file"):
+    for module in ("user_error", "regular_file", "standard_streams", "system_limits"):
         shutil.copy(root / f"{module}.py", project)
     datasets = project / "configs" / "datasets"
     datasets.mkdir(parents=True)

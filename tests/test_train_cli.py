@@ -152,6 +152,59 @@ def test_dataset_file_then_method_file_then_flags_then_pairs(run_folder):
 
 
 @pytest.mark.parametrize(
+    ("words", "pairs"),
+    [
+        ("OPTIM.LR 0.1 --seed 2 --no-train", ["OPTIM.LR", "0.1"]),
+        ("OPTIM.LR 0.1 --seed=2 OPTIM.MAX_EPOCH 3 --no-train", ["OPTIM.LR", "0.1", "OPTIM.MAX_EPOCH", "3"]),
+        ("--no-train --seed 2 --opts OPTIM.LR 0.1", ["OPTIM.LR", "0.1"]),
+        ("--local-rank=1 --no-train --seed 2 OPTIM.LR -1", ["OPTIM.LR", "-1"]),  # of torch.distributed.launch
+        ("--local_rank=1 --no-train --seed 2 OPTIM.LR -1", ["OPTIM.LR", "-1"]),
+    ],
+)
+def test_flags_may_stand_behind_pairs_and_opts_before_them(words, pairs):
+    args = train.parse_args(words.split())
+    assert (args.opts, args.seed, args.no_train) == (pairs, 2, True)
+
+
+def test_a_pair_without_value_before_a_flag(run_folder, capsys):
+    assert train.run(arguments("OPTIM.LR", "--seed", "2")) == 2
+    assert_one_error_line(capsys, '"OPTIM.LR" has no partner')
+
+
+def test_a_misspelt_flag_behind_pairs(run_folder, capsys):
+    with pytest.raises(SystemExit):
+        train.parse_args(arguments("OPTIM.LR", "1", "--sed", "2"))
+    assert_one_error_line(capsys, "unrecognized arguments: --sed")
+
+
+def test_the_home_folder_is_put_into_every_path(run_folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(run_folder))
+    (run_folder / "more.yaml").write_text('MODEL: {INIT_WEIGHTS: "~/w.pt"}\nTRAINER: {THIRDPARTY: {FILE: "~/f"}}\n')
+    args = train.parse_args(
+        [
+            *("--root=~/data", "--output-dir=~/runs", "--resume=~/old", "--model-dir=~/model"),
+            *("--dataset-config-file=~/colours.yaml", "--config-file=~/more.yaml", "--trainer=ThirdPartyLinear"),
+            *(
+                "DATASET.DIR",
+                "~/d",
+                "DATASET.LIST",
+                "~/l.csv",
+                "MODEL.BACKBONE.PATH",
+                "~/b.pt",
+                "DATASET.TEMPLATE",
+                "~ {}",
+            ),
+        ]
+    )
+    assert args.model_dir == f"{run_folder}/model"
+    cfg = train.setup_cfg(args)
+    paths = (cfg.DATASET.ROOT, cfg.OUTPUT_DIR, cfg.RESUME, cfg.DATASET.DIR, cfg.DATASET.LIST, cfg.MODEL.BACKBONE.PATH)
+    assert paths == tuple(f"{run_folder}/{name}" for name in ("data", "runs", "old", "d", "l.csv", "b.pt"))
+    assert (cfg.MODEL.INIT_WEIGHTS, cfg.TRAINER.THIRDPARTY.FILE) == (f"{run_folder}/w.pt", f"{run_folder}/f")
+    assert cfg.DATASET.TEMPLATE == "~ {}"
+
+
+@pytest.mark.parametrize(
     ("name", "path", "shown"),
     [
         ("ViT-B/16", "", "ViT-B/16"),
@@ -447,6 +500,21 @@ def test_ctrl_c_is_exit_code_130(run_folder, fail, capsys):
     fail(KeyboardInterrupt(), at_epoch=1)
     assert train.run(arguments(trainer="ThirdPartyFailing")) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of ..."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000 bytes."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_memory_is_one_line_with_the_keys_that_need_less(error, run_folder, fail, capsys):
+    fail(error, at_epoch=0)
+    assert train.run(arguments(trainer="ThirdPartyFailing")) == 2
+    assert_one_error_line(capsys, "DATALOADER.TRAIN_X.BATCH_SIZE", "DATALOADER.TEST.BATCH_SIZE", "TRAIN.CHUNK_CLASSES")
+    assert not Path("runs").exists()
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(run_folder, fail):

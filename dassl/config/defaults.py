@@ -32,7 +32,7 @@ def get_cfg_default() -> CfgNode:
             "TEST": {
                 "EVALUATOR": "Classification",
                 "PER_CLASS_RESULT": False,
-                "COMPUTE_CMAT": False,  # confusion matrix, saved as cmat.pt in OUTPUT_DIR
+                "COMPUTE_CMAT": False,  # confusion matrix, as cmat.pt and cmat.csv in OUTPUT_DIR
                 "NO_TEST": False,
                 "SPLIT": "test",  # or val, for the evaluation after training
                 "FINAL_MODEL": "last_step",  # or best_val: the epoch that is best on the val split

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate, get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from dassl.utils.distributed import rank, share, world_size
 
@@ -108,6 +109,14 @@ class _Epoch:
         self._batches = iter(())
 
 
+class _Workers(_MultiProcessingDataLoaderIter):
+    """torch's iterator with its worker processes."""
+
+    def __del__(self):
+        with contextlib.suppress(AttributeError):  # the system refused a part of it, whose error is the one to show
+            super().__del__()
+
+
 class EpochLoader(DataLoader):
     """torch's DataLoader with one worker process or more. The batches of an epoch depend on the states of the global
     generators at its beginning alone.
@@ -160,6 +169,9 @@ class EpochLoader(DataLoader):
         epoch = _Epoch(self, self._begin_epoch())
         self._epoch = weakref.ref(epoch)
         return epoch
+
+    def _get_iterator(self) -> Iterator:
+        return _Workers(self)
 
     def _begin_epoch(self) -> Iterator:
         """A new iterator, which keeps the collate function; or the one with the persistent workers, begun anew."""

@@ -2,6 +2,7 @@
 
 import mmap
 import multiprocessing
+import threading
 
 import numpy as np
 from PIL import Image
@@ -45,7 +46,10 @@ class ImageCache:
         self._used = np.frombuffer(table, np.int64, count=1)  # bytes
         self._table = np.frombuffer(table, np.int64, offset=8).reshape(length, 5)
         forks = "fork" in multiprocessing.get_all_start_methods()
-        self._lock = multiprocessing.get_context("fork" if forks else None).Lock()
+        try:
+            self._lock = multiprocessing.get_context("fork" if forks else None).Lock()
+        except OSError:  # no /dev/shm, or a full one: nor can there be worker processes, which share the cache
+            self._lock = threading.Lock()
 
     def __reduce__(self):
         return ImageCache, (0, 0)

@@ -1,5 +1,6 @@
 """From a model's scores to the figures that are reported."""
 
+import csv
 import os.path as osp
 from collections import OrderedDict
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dassl.utils import save_tensors
+from dassl.utils import atomic_write, save_tensors
 from dassl.utils.distributed import gather, is_main
 
 from .build import EVALUATOR_REGISTRY
@@ -45,9 +46,11 @@ class Classification(EvaluatorBase):
     def reset(self) -> None:
         self._y_true: list[Tensor] = []
         self._y_pred: list[Tensor] = []
+        self._n_classes = 0  # that have a score
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
         """Add a batch: scores ``mo`` (B, C) and labels ``gt`` (B,)."""
+        self._n_classes = max(self._n_classes, mo.shape[1])
         self._y_true.append(gt)
         self._y_pred.append(mo.argmax(1))  # stays on its device: no wait for the GPU at every batch
 
@@ -110,11 +113,18 @@ class Classification(EvaluatorBase):
         return mean
 
     def _save_confusion_matrix(self, y_true: np.ndarray, y_pred: np.ndarray) -> None:
-        """Row: true class, column: predicted one, of the labels that occur; each row is a share of its class."""
-        labels = np.union1d(y_true, y_pred)
-        counts = torch.zeros(len(labels), len(labels), dtype=torch.float64)
-        rows, columns = (torch.from_numpy(np.searchsorted(labels, y)) for y in (y_true, y_pred))
-        counts.index_put_((rows, columns), torch.ones(len(y_true), dtype=torch.float64), accumulate=True)
+        """Row: true class, column: predicted one, all classes by label; each row is a share of its class.
+
+        The row of a class without images is 0. Beside cmat.pt, cmat.csv has the same with the names of the classes.
+        """
+        n_classes = int(max(self._n_classes - 1, y_true.max(), y_pred.max(), *self._lab2cname)) + 1
+        counts = np.bincount(n_classes * y_true + y_pred, minlength=n_classes**2).reshape(n_classes, n_classes)
+        shares = counts / counts.sum(1, keepdims=True).clip(min=1)
         path = osp.join(self.cfg.OUTPUT_DIR, "cmat.pt")
-        save_tensors(counts / counts.sum(1, keepdim=True).clamp(min=1), path)
+        save_tensors(torch.from_numpy(shares), path)
+        names = [self._lab2cname.get(label, str(label)) for label in range(n_classes)]
+        with atomic_write(osp.join(self.cfg.OUTPUT_DIR, "cmat.csv")) as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["true class", *names])
+            table.writerows([name, *row] for name, row in zip(names, shares.tolist(), strict=True))
         print(f"Confusion matrix is saved to {path}")

@@ -64,7 +64,7 @@ def start() -> None:
 
     _store = dist.PrefixStore(f"run {next(_runs)}", next(rendezvous("env://", timeout=TIMEOUT))[0])
     if os.environ["RANK"] != "0":
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def connect(use_cuda: bool) -> None:

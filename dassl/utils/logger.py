@@ -6,6 +6,8 @@ import time
 
 from tqdm import tqdm
 
+from standard_streams import show_any_letter
+
 from .errors import cannot_write
 from .progress import bars_are_shown
 from .tools import mkdir_if_missing
@@ -20,6 +22,7 @@ class Logger:
 
     def __init__(self, fpath: str | None = None):
         self.console = sys.stdout
+        show_any_letter(self.console)
         self.file = None
         self._line = ""  # begun but not ended, held back from a terminal that shows a bar
         if fpath is not None:

@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 
+import standard_streams
 from dassl.utils import progress_bar
 from user_error import ConfigError, OneLineParser, exit_code
 
@@ -27,7 +28,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", help="data sets, as in configs/datasets; folders or lists of your own")
     parser.add_argument(
-        "--root", default=os.environ.get("DATA") or "data", help="folder of the data sets ($DATA or data)"
+        "--root",
+        type=os.path.expanduser,
+        default=os.environ.get("DATA") or "data",
+        help="folder of the data sets ($DATA or data)",
     )
     parser.add_argument("--all", action="store_true", help=f"decode every image, not {SAMPLE} of each data set")
     parser.add_argument(
@@ -62,4 +66,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(standard_streams.run(main))

@@ -16,6 +16,7 @@ import argparse
 import os
 import sys
 
+import standard_streams
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
 from user_error import DataError, OneLineParser, exit_code
@@ -30,7 +31,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     root = os.environ.get("DATA") or "data"
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"data set: {', '.join(SOURCES)}")
-    parser.add_argument("--root", default=root, help="folder of the data sets ($DATA, else data)")
+    parser.add_argument(
+        "--root", type=os.path.expanduser, default=root, help="folder of the data sets ($DATA, else data)"
+    )
     parser.add_argument("--keep-archives", action="store_true", help="do not delete what was downloaded")
     return parser.parse_args(argv)
 
@@ -70,4 +73,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(standard_streams.run(main))

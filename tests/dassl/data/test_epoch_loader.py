@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from dassl.data import DataManager, DatasetWrapper, build_data_loader
 from dassl.data import data_manager as data_manager_module
 from dassl.data.datasets import Datum, build_dataset
+from dassl.data.epoch_loader import EpochLoader
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import UserError, load_checkpoint, set_random_seed
 
@@ -30,6 +31,24 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  #
 def no_workers_of_other_tests():
     """Loaders that an error has ended are gone, and their workers with them, only when cycles are collected."""
     gc.collect()
+
+
+def test_workers_that_the_system_refuses_are_one_error(monkeypatch):
+    """torch's iterator, which is half made then, says nothing more as it is deleted."""
+    for refused in ("Queue", "Event", "Process"):
+        loader = EpochLoader([1, 2], tensors=1, tensor_bytes=1, num_workers=1)
+        ignored = []
+
+        def refuse(*arguments, **options):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "unraisablehook", ignored.append)
+            patch.setattr(type(loader.multiprocessing_context), refused, refuse)
+            with pytest.raises(OSError, match="No space left"):
+                iter(loader)
+            gc.collect()
+        assert not ignored, refused
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,22 @@ def test_metrics_equal_sklearns(cfg):
         assert results["macro_f1"] == pytest.approx(expected, rel=1e-12)
         assert results["accuracy"] == pytest.approx(100 * np.mean(y_true == y_pred))
         saved = torch.load(f"{cfg.OUTPUT_DIR}/cmat.pt", weights_only=True)
-        np.testing.assert_allclose(saved, confusion_matrix(y_true, y_pred, normalize="true"))
+        np.testing.assert_allclose(saved, confusion_matrix(y_true, y_pred, normalize="true", labels=range(4)))
+
+
+def test_the_confusion_matrix_has_a_row_and_a_column_for_every_class(cfg):
+    """Also for one without test images that is never predicted; with the names of the classes in a table."""
+    cfg.TEST.COMPUTE_CMAT = True
+    names = {0: "cat", 1: 'a "b", c', 2: "café", 3: "dog"}
+    evaluator = build_evaluator(cfg, lab2cname=names)
+    evaluator.process(scores_for([0, 0, 2, 0]), torch.tensor([0, 0, 2, 2]))
+    evaluator.evaluate()
+    expected = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(torch.load(f"{cfg.OUTPUT_DIR}/cmat.pt", weights_only=True), expected)
+    with open(f"{cfg.OUTPUT_DIR}/cmat.csv", encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[1:] == [name for name, *_ in rows] == list(names.values())
+    np.testing.assert_array_equal([[float(share) for share in shares] for _, *shares in rows], expected)
 
 
 def test_per_class_result(cfg, capsys):
