@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--root", type=path, default="", help="folder of the datasets")
     parser.add_argument("--output-dir", type=path, default="", help="folder of this run's log, checkpoints and results")
     parser.add_argument(
-        "--resume", type=path, default="", help="folder of the checkpoints to go on from (default: --output-dir)"
+        "--resume", type=path, default="", help="folder of the checkpoints to resume from (default: --output-dir)"
     )
     parser.add_argument(
         "--seed", type=int, default=-1, help="0 or more: fixed seed; negative: a different run each time"
@@ -362,6 +362,20 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
     return tested if isinstance(tested, int) else None
 
 
+def run_of_model(trainer, args: argparse.Namespace) -> str:
+    """The folder of the run whose model is tested, wherever in or above it --model-dir points; "" where none is."""
+    from checkpoint_files import find_checkpoint
+
+    if not (args.eval_only and args.model_dir and trainer.get_model_names()):
+        return ""
+    names = [*trainer.get_model_names()[:1], *getattr(trainer, "released_folders", ())]
+    try:
+        folder = os.path.dirname(find_checkpoint(args.model_dir, names, args.load_epoch))
+    except UserError:  # a third party's trainer may load from where it likes
+        return args.model_dir
+    return os.path.dirname(folder) or "." if os.path.basename(folder) in names else folder
+
+
 def warn_of_other_classes(trainer, checkpoint: dict) -> None:
     """Print a line where a third party's trainer, which goes by shapes, may have loaded rows of other classes."""
     from dassl.engine.trainer import class_names_of
@@ -514,7 +528,7 @@ def write_few_shot(trainer, cfg) -> dict | None:
     return {"file": FEW_SHOT_FILE, "hash": split_hash(split, image_dir)}
 
 
-def class_counts(trainer, args: argparse.Namespace) -> dict[str, tuple[int, int] | list[int] | None]:
+def class_counts(trainer, eval_only: bool, model_run: str) -> dict[str, tuple[int, int] | list[int] | None]:
     """Numbers of images of the smallest and of the largest class; where a model is only tested, its own for "train".
 
     None where there are no images, or the numbers are not known.
@@ -525,17 +539,17 @@ def class_counts(trainer, args: argparse.Namespace) -> dict[str, tuple[int, int]
     if data is None:
         return {}
     counts = {part: images_per_class(getattr(data.dataset, part, None), data.lab2cname) for part in ("val", "test")}
-    if args.eval_only:
-        return {"train": class_counts_of(args.model_dir), **counts}
+    if eval_only:
+        return {"train": class_counts_of(model_run), **counts}
     return {"train": images_per_class(data.dataset.train_x, data.lab2cname), **counts}
 
 
-def class_counts_of(model_dir: str) -> list[int] | None:
-    """Training images per class, of the smallest and the largest, by the results in `model_dir`; None if not told."""
+def class_counts_of(model_run: str) -> list[int] | None:
+    """Training images per class, of the smallest and the largest, by the results in `model_run`; None if not told."""
     from dassl.utils import read_json
 
     try:
-        counts = read_json(os.path.join(model_dir, "results.json"))["images_per_class"]["train"]
+        counts = read_json(os.path.join(model_run, "results.json"))["images_per_class"]["train"]
     except (KeyError, OSError, TypeError, UserError):
         return None
     whole = isinstance(counts, list) and all(type(number) is int and number >= 0 for number in counts)
@@ -596,7 +610,8 @@ def main(args: argparse.Namespace) -> None:
                 print(f"{world_size()} processes share every batch and the test images")
             trainer = build_trainer(cfg)
             epoch = load_trained(trainer, args.model_dir, args.load_epoch) if args.eval_only else None
-        spec = RunSpec.of_run(args, cfg, trains=bool(trainer.get_model_names()))
+        model_run = run_of_model(trainer, args)
+        spec = RunSpec.of_run(args, cfg, model_run, trains=bool(trainer.get_model_names()))
         tests = timed_tests(trainer)
         train_seconds = None
         if args.eval_only:
@@ -620,7 +635,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg, spec),
-                "images_per_class": class_counts(trainer, args),
+                "images_per_class": class_counts(trainer, args.eval_only, model_run),
                 "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
                 "sampling_error": sampling_error(metrics),

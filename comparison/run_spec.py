@@ -152,25 +152,26 @@ class RunSpec:
         return spec if is_valid else None
 
     @classmethod
-    def of_run(cls, args: argparse.Namespace, cfg: CfgNode, trains: bool) -> RunSpec:
+    def of_run(cls, args: argparse.Namespace, cfg: CfgNode, model_run: str, trains: bool) -> RunSpec:
         """The spec of a run of train.py.
 
         Args:
             args: its command line; ``variant`` may be missing, as in the namespace of CoOp's own parser.
+            model_run: folder of the run whose model it tests, "" for none.
             trains: whether its trainer has anything to train or to load.
         """
         classes = cfg.DATASET.SUBSAMPLE_CLASSES
         file = Path(args.dataset_config_file or cfg.DATASET.NAME).stem
         dataset = dataset_name(file, cfg.DATASET.NAME, args.opts or [])
-        tests_only = args.eval_only or not trains
-        model = cls.of_model(Path(args.model_dir)) if trains and args.eval_only and args.model_dir else None
+        untrained = not model_run and (args.eval_only or not trains)
+        model = cls.of_model(Path(model_run)) if model_run else None
         if classes != "all":
             protocol = "base2new"
         elif model:
             protocol = protocol_of_test(model.dataset, dataset)
         else:
-            protocol = "zero_shot" if tests_only and not args.model_dir else "few_shot"
-        shots = 0 if tests_only and not args.model_dir else max(cfg.DATASET.NUM_SHOTS, ALL_IMAGES) or ALL_IMAGES
+            protocol = "zero_shot" if untrained else "few_shot"
+        shots = 0 if untrained else max(cfg.DATASET.NUM_SHOTS, ALL_IMAGES) or ALL_IMAGES
         seed = cfg.SEED if trains and cfg.SEED >= 0 else None
         return cls(
             *(protocol, classes, dataset, cfg.TRAINER.NAME),

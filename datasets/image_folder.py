@@ -165,7 +165,7 @@ def _folders(parent: str) -> list[str]:
     for name in list_dead_links(parent):
         path = os.path.join(parent, name)
         if os.path.islink(path):
-            raise DataError(f"ImageFolder: the link {path} leads nowhere: mend or remove it")
+            raise DataError(f"ImageFolder: the link {path} leads nowhere: correct or remove it")
     return folders
 
 

@@ -224,7 +224,7 @@ def read_class_names(path: str, labels: dict[str, str]) -> tuple[dict[str, str],
     """Read a file with one class per line, `<label> <class name>`, parted by space, tab or comma.
 
     Labels may hold these themselves: a line belongs to the longest of `labels` that it starts with, in whatever Unicode
-    normal form. Lines of other labels are passed over, so one file can serve many data sets.
+    normal form. Lines of other labels are passed over, so one file can serve many datasets.
 
     Returns:
         the class names of those `labels` that have a line, and the labels of all lines.

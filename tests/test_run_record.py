@@ -13,7 +13,7 @@ import benchmark
 
 RUNS = {  # folder, which tells nothing or the wrong thing -> dataset, flags, KEY VALUE pairs
     "digits/CoOp/tiny_16shots/seed7": ("digits", "--seed 1", "DATASET.NUM_SHOTS 4"),
-    "there": ("letters", "--seed 5 --eval-only --model-dir digits/CoOp/tiny_16shots/seed7", ""),
+    "there": ("letters", "--seed 5 --eval-only --model-dir digits/CoOp/tiny_16shots/seed7/prompt_learner", ""),
     "half": ("digits", "--seed 1", "DATASET.NUM_SHOTS 2 DATASET.SUBSAMPLE_CLASSES base"),
     "other": ("digits", "--seed 1 --variant slow", "DATASET.NUM_SHOTS 4 OPTIM.LR 0.1"),
 }

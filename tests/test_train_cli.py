@@ -387,7 +387,7 @@ def test_a_run_without_a_test_has_results_without_metrics(run_folder):
         (["OPTIM.MAX_EPOCH", "many"], ['"OPTIM.MAX_EPOCH"', "'many'"]),
         (["--config-file", "linaer.yaml"], ["linaer.yaml", 'did you mean "linear"?']),
         (["--root", "nowhere"], ["ThirdPartyColours"]),
-        (["--eval-only", "--model-dir", "nowhere"], ["nowhere/classifier"]),
+        (["--eval-only", "--model-dir", "nowhere"], ["no checkpoint folder nowhere"]),
         (["--resume", "nowhere"], ["nowhere"]),
         (["--head", "\udcff"], ["--head '\\udcff': not UTF-8"]),
         (["RESUME", "\udcff"], ['"RESUME"', "not UTF-8"]),
@@ -558,3 +558,11 @@ def test_a_third_partys_trainer_is_tested_on_other_classes_with_a_warning(capsys
         train.warn_of_other_classes(trainer, {"run": {"class_names": names}})
         out = capsys.readouterr().out
         assert ("while head.weight, head.bias has 2 rows" in out) == told and bool(out) == told
+
+
+def test_a_refused_run_leaves_the_folder_of_another_one_beside_it(tmp_path):
+    output = tmp_path / "output"
+    with pytest.raises(UserError, match="no weights"), train.logged_to(str(output / "one")):
+        (output / "other").mkdir()  # which began meanwhile
+        raise UserError("no weights")
+    assert [path.name for path in output.iterdir()] == ["other"]

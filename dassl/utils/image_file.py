@@ -52,7 +52,7 @@ def read_image(path: str, suffices: Callable[[int, int], bool] | None = None, as
             except (UnidentifiedImageError, KeyError) as error:  # KeyError: a format that Pillow was built without
                 raise ValueError(identify(file)) from error
     except FileNotFoundError as error:
-        raise DataError(f"image not found: {path}: put it there, or take it out of the data set") from error
+        raise DataError(f"image not found: {path}: put it there, or take it out of the dataset") from error
     except Exception as error:  # Pillow's decoders fail in many ways
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot read the image {path}: {reason}; replace the file or take it out") from error

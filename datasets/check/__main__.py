@@ -1,4 +1,4 @@
-"""Are the data sets there, and are they what was published? Nothing is written, but for the picture of --sheet.
+"""Are the datasets there, and are they what was published? Nothing is written, but for the picture of --sheet.
 
     python -m datasets.check                         the fifteen data sets of CoOp's paper, under $DATA or data/
     python -m datasets.check dtd imagenet --root /path/to/data
@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--root",
         type=os.path.expanduser,
         default=os.environ.get("DATA") or "data",
-        help="folder of the data sets ($DATA or data)",
+        help="folder of the datasets ($DATA or data)",
     )
     parser.add_argument("--all", action="store_true", help=f"decode every image, not {SAMPLE} of each data set")
     parser.add_argument(
@@ -43,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> int:
     if args.sheet and len(args.names) != 1:
-        raise ConfigError(f"--sheet shows one data set, but {len(args.names) or 'none'} is named: name one")
+        raise ConfigError(f"--sheet shows one dataset, but {len(args.names) or 'none'} is named: name one")
     if args.sheet and not args.sheet.lower().endswith(".png"):
         raise ConfigError(f"--sheet {args.sheet}: the picture is a PNG, so let its name end in .png")
     configs = dict(resolve(name, args.root) for name in args.names or published_names())

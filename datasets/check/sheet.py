@@ -35,7 +35,7 @@ DEFAULT_FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"
 
 
 def write_sheet(found: Inspection, path: str) -> str:
-    """Write the contact sheet of a data set; returns a line that says so.
+    """Write the contact sheet of a dataset; returns a line that says so.
 
     The images are read, resized and cut to their middle as for testing. Up to twelve of each class are shown,
     spread over train, val and test; of more than `MOST_IMAGES` classes as many, spread over all.

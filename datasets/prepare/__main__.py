@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     root = os.environ.get("DATA") or "data"
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"data set: {', '.join(SOURCES)}")
     parser.add_argument(
-        "--root", type=os.path.expanduser, default=root, help="folder of the data sets ($DATA, else data)"
+        "--root", type=os.path.expanduser, default=root, help="folder of the datasets ($DATA, else data)"
     )
     parser.add_argument("--keep-archives", action="store_true", help="do not delete what was downloaded")
     return parser.parse_args(argv)

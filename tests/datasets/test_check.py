@@ -446,8 +446,8 @@ def test_the_sheet_is_of_bounded_size(classes, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("mine", "dtd", "--sheet", "s.png"), "--sheet shows one data set, but 2 is named: name one"),
-        (("--sheet", "s.png"), "--sheet shows one data set, but none is named: name one"),
+        (("mine", "dtd", "--sheet", "s.png"), "--sheet shows one dataset, but 2 is named: name one"),
+        (("--sheet", "s.png"), "--sheet shows one dataset, but none is named: name one"),
         (("mine", "--sheet", "s.jpg"), "--sheet s.jpg: the picture is a PNG, so let its name end in .png"),
         (("digits", "--sheet", "s.png"), "digits is not made yet: there are no images for a sheet, see above"),
         (("mine", "--sheet", "mine/cat/0.png/s.png"), "cannot write"),

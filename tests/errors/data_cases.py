@@ -152,7 +152,7 @@ def digits_of_ones_own(person: Person) -> None:
     person.embedded = person.data
 
 
-@case("image not found: <image>: put it there, or take it out of the data set")
+@case("image not found: <image>: put it there, or take it out of the dataset")
 def image_that_vanishes_after_the_start(person):
     import dassl.engine
 

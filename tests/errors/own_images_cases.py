@@ -77,7 +77,7 @@ cases(
 cases(
     linked,
     {
-        "ImageFolder: the link <link> leads nowhere: mend or remove it": (CLASSES, {"bird": "nowhere"}),
+        "ImageFolder: the link <link> leads nowhere: correct or remove it": (CLASSES, {"bird": "nowhere"}),
         "ImageFolder: the link <link> leads back to <folder>, which it lies in: remove the link": (
             CLASSES,
             {"cat__again": "../../mine"},

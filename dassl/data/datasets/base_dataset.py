@@ -24,7 +24,7 @@ class Datum:
 
     def __init__(self, impath: str = "", label: int = 0, domain: int = 0, classname: str = ""):
         if not os.path.isfile(impath):
-            raise DataError(f"image not found: {impath}: put it there, or take it out of the data set")
+            raise DataError(f"image not found: {impath}: put it there, or take it out of the dataset")
         self._impath = impath
         self._label = label
         self._domain = domain
