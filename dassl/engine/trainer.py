@@ -223,15 +223,20 @@ class SimpleTrainer(TrainerBase):
         print(f"Settings changed on resuming: {shown}")
 
     @functools.cached_property
-    def _train_images(self) -> str:
-        """Number and hash of the training images, by name and label: their folder may move."""
+    def _train_images(self) -> str | None:
+        """Number and hash of the training images, by name and label: their folder may move. None for data of others."""
+        images = getattr(getattr(getattr(self, "dm", None), "dataset", None), "train_x", None)
+        if images is None:
+            return None
         digest = hashlib.sha256()
-        for item in self.dm.dataset.train_x:
+        for item in images:
             digest.update(f"{osp.basename(item.impath)}\0{item.label}\0".encode("utf-8", "surrogateescape"))
-        return f"{len(self.dm.dataset.train_x)} {digest.hexdigest()}"
+        return f"{len(images)} {digest.hexdigest()}"
 
     def _compare_images(self, before: str | None) -> None:
         """As `_compare_settings` for the training images. Without a seed they may be drawn anew."""
+        if self._train_images is None:
+            return
         dataset = self.dm.dataset
         if before is None and getattr(dataset, "lacks_val", False) and not dataset.val:
             print("notice: the checkpoint names no training images: an earlier version took a fifth of them for val")

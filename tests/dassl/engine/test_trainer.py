@@ -247,7 +247,7 @@ def test_resume_from_another_folder(build, tmp_path):
     second = build(RESUME=str(tmp_path / "first"), OUTPUT_DIR=str(tmp_path / "second"))
     second.train()
     assert second.start_epoch == 2
-    with pytest.raises(UserError, match="RESUME.*nowhere"):
+    with pytest.raises(UserError, match="nowhere.*RESUME"):
         build(RESUME=str(tmp_path / "nowhere"), OUTPUT_DIR=str(tmp_path / "third")).train()
 
 
