@@ -113,8 +113,9 @@ class Job:
 
         if self.model is None or self.spec.classes != "new":
             return False
+        cfg = self.configuration  # which imports the trainers
         trainer = TRAINER_REGISTRY.get(self.spec.trainer)
-        return not getattr(trainer, "knows_new_classes", lambda cfg: True)(self.configuration)
+        return not getattr(trainer, "knows_new_classes", lambda cfg: True)(cfg)
 
     def check(self) -> None:
         """UserError where train.py would refuse the configuration."""
