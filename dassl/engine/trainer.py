@@ -18,6 +18,7 @@ from torch import Tensor
 from dassl.data import DataManager
 from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
+from dassl.optim.gradient_norm import check_largest_norm, clip_gradient_norm
 from dassl.utils import (
     AverageMeter,
     CheckpointError,
@@ -94,6 +95,7 @@ class SimpleTrainer(TrainerBase):
         check_availability(cfg.TEST.FINAL_MODEL, ["last_step", "best_val"], "TEST.FINAL_MODEL")
         check_availability(cfg.TEST.SPLIT, ["test", "val"], "TEST.SPLIT")
         check_availability(cfg.TRAIN.NONFINITE_LOSS, ["stop", "skip"], "TRAIN.NONFINITE_LOSS")
+        check_largest_norm(cfg.OPTIM.CLIP_GRAD_NORM)
         self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
         self.max_epoch = cfg.OPTIM.MAX_EPOCH
         self.output_dir = cfg.OUTPUT_DIR
@@ -130,6 +132,13 @@ class SimpleTrainer(TrainerBase):
     def build_model(self) -> None:
         """Build ``self.model`` and register what is trained of it."""
         raise NotImplementedError(f"{type(self).__name__} must define build_model()")
+
+    def register_model(self, name: str = "model", model=None, optim=None, sched=None) -> None:
+        """As `TrainerBase.register_model`; the optimizer's gradients are clipped where OPTIM.CLIP_GRAD_NORM is set."""
+        largest = self.cfg.OPTIM.CLIP_GRAD_NORM
+        if largest > 0 and optim is not None and not any(optim is known for known in self._optims.values()):
+            clip_gradient_norm(optim, largest)
+        super().register_model(name, model, optim, sched)
 
     @property
     def peak_memory(self) -> int:
