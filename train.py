@@ -370,7 +370,24 @@ def describe_run(trainer, cfg) -> dict:
             "platform": platform.platform(),
             "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
         },
-        "config": to_dict(cfg),
+    }
+
+
+def describe_training(trainer) -> dict:
+    """What results.json says of the training: epochs, and accuracies in % on the images of the last of them.
+
+    An accuracy is None where no step has reported it.
+    """
+
+    def accuracy(name: str) -> float | None:
+        meter = meters.get(name)
+        return round(meter.avg, 4) if meter and 0 <= meter.avg <= 100 else None
+
+    meters = getattr(getattr(trainer, "epoch_metrics", None), "meters", {})
+    return {
+        "epochs": getattr(trainer, "max_epoch", None),
+        "training_accuracy": accuracy("acc"),
+        "zero_shot_training_accuracy": accuracy("zero_shot_acc"),
     }
 
 
@@ -464,6 +481,7 @@ def main(args: argparse.Namespace) -> None:
 
         distributed.start()
     cfg = setup_cfg(args)
+    config = to_dict(cfg)  # a third party's trainer may change its own
     check_trains(cfg, eval_only=args.eval_only or args.no_train)
 
     from dassl.engine import build_trainer
@@ -508,6 +526,8 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg),
+                "config": config,
+                **({} if args.eval_only else describe_training(trainer)),
                 "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
                 "sampling_error": sampling_error(metrics),

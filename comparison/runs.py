@@ -144,7 +144,7 @@ def _from_results(folder: Path, place: dict) -> Run | None:
     if not results["metrics"]:
         return None
     seconds = results["seconds"].get("train")
-    epochs = ((results.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
+    epochs = results.get("epochs") or ((results.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
     return Run(
         **place,
         backbone=str(results["backbone"]),
