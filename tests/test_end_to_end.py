@@ -112,8 +112,10 @@ def test_a_run_that_has_learned_nothing_is_told_and_a_good_one_is_not(run, tmp_p
     found = results(tmp_path / "nothing")
     assert code == 0 and found["training_accuracy"] == found["zero_shot_training_accuracy"] > 50, error
     known = f"{found['zero_shot_training_accuracy']:.1f}%"
-    told = f"warning: training accuracy {known} over the last epoch is not above zero-shot CLIP's {known} on the same"
-    assert out.splitlines()[-1].startswith(told) and "OPTIM.CLIP_GRAD_NORM 1.0" in out.splitlines()[-1]
+    told = out.splitlines()[-1]
+    assert told.startswith(
+        f"warning: the run may have learned nothing: training accuracy {known} over the last epoch, "
+    )
     assert told in (tmp_path / "nothing/log.txt").read_text()
 
     code, out, error = run("MuDPT", tmp_path / "good", "DATASET.NUM_SHOTS", "8", "OPTIM.MAX_EPOCH", "3")
@@ -129,9 +131,7 @@ def test_a_run_that_has_learned_nothing_is_told_and_a_good_one_is_not(run, tmp_p
     out = run("MuDPT", tmp_path / "collapsed", *QUICK)[1]
     found = results(tmp_path / "collapsed")
     assert found["training_accuracy"] < 50 < found["zero_shot_training_accuracy"]
-    assert out.splitlines()[-1].startswith(
-        f"warning: training accuracy {found['training_accuracy']:.1f}% over the last"
-    )
+    assert out.splitlines()[-1].startswith("warning: the run looks collapsed: training accuracy ")
 
 
 @pytest.mark.parametrize("trainer", ["MuDPT", "ProGrad", "TipAdapterF", "CLIP_LoRA"])  # each with a step of its own

@@ -16,6 +16,7 @@ from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights, progress_bar
 from trainers.checkpoints import check_fits, find_checkpoint, learned_tensors, read_checkpoint
+from trainers.collapse import collapse_warning
 from trainers.epoch_average import EpochAverage
 from trainers.options import Range
 from trainers.templates import dataset_template, frozen_text_features
@@ -198,16 +199,12 @@ class CLIPTrainer(TrainerX):
 
     def warn_of_collapse(self) -> None:
         """One line where the method knows its own training images no better than zero-shot CLIP does."""
-        meters = self.epoch_metrics.meters
-        if not {"acc", ZERO_SHOT} <= meters.keys():
-            return
-        accuracy, zero_shot = meters["acc"].avg, meters[ZERO_SHOT].avg
-        if accuracy <= zero_shot and accuracy < 100:
-            print(
-                f"warning: training accuracy {accuracy:.1f}% over the last epoch is not above zero-shot CLIP's "
-                f"{zero_shot:.1f}% on the same images: the run looks collapsed, or has learned nothing; try "
-                "OPTIM.CLIP_GRAD_NORM 1.0, a lower OPTIM.LR or more epochs"
-            )
+        meters = self.epoch_metrics.meters if hasattr(self, "epoch_metrics") else {}  # upstream's trainers have none
+        if {"acc", ZERO_SHOT} <= meters.keys():
+            images = meters["acc"].count * min(self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, len(self.dm.dataset.train_x))
+            norm = self.cfg.OPTIM.CLIP_GRAD_NORM
+            if warning := collapse_warning(meters["acc"].avg, meters[ZERO_SHOT].avg, images, norm):
+                print(warning)
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return tuple(batch[key].to(self.device, non_blocking=True) for key in ("img", "label"))
