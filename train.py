@@ -448,7 +448,24 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
             "platform": platform.platform(),
             "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
         },
-        "config": to_dict(cfg),
+    }
+
+
+def describe_training(trainer) -> dict:
+    """What results.json says of the training: epochs, and accuracies in % on the images of the last of them.
+
+    An accuracy is None where no step has reported it.
+    """
+
+    def accuracy(name: str) -> float | None:
+        meter = meters.get(name)
+        return round(meter.avg, 4) if meter and 0 <= meter.avg <= 100 else None
+
+    meters = getattr(getattr(trainer, "epoch_metrics", None), "meters", {})
+    return {
+        "epochs": getattr(trainer, "max_epoch", None),
+        "training_accuracy": accuracy("acc"),
+        "zero_shot_training_accuracy": accuracy("zero_shot_acc"),
     }
 
 
@@ -586,6 +603,7 @@ def main(args: argparse.Namespace) -> None:
 
         distributed.start()
     cfg = setup_cfg(args)
+    config = to_dict(cfg)  # a third party's trainer may change its own
     check_trains(cfg, eval_only=args.eval_only or args.no_train)
 
     from dassl.engine import build_trainer
@@ -635,7 +653,9 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg, spec),
+                "config": config,
                 "images_per_class": class_counts(trainer, args.eval_only, model_run),
+                **({} if args.eval_only else describe_training(trainer)),
                 "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
                 "sampling_error": sampling_error(metrics),

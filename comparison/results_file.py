@@ -19,6 +19,7 @@ _FIGURES = {  # numbers from 0 to the one here, or None
     "learned_parameters": _LARGEST,
     "checkpoint_bytes": _LARGEST,
     "peak_memory_mb": _LARGEST,
+    "epochs": _LARGEST,
 }
 
 

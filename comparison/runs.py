@@ -142,7 +142,7 @@ def read_run(folder: Path, output: Path) -> Run | None:
 
 def _from_results(folder: Path, results: dict, spec: RunSpec) -> Run:
     seconds = results["seconds"].get("train")
-    epochs = ((results.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
+    epochs = results.get("epochs") or ((results.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
     return Run(
         spec=spec,
         backbone=str(results["backbone"]),

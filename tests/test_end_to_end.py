@@ -1,7 +1,11 @@
 """Every method on the embedded CLIP and data, through the command line: train, test, load, and the user's mistakes."""
 
+import csv
+import io
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import benchmark
 import train
 from clip.model import VisionTransformer
 from clip.weights import TINY
@@ -72,6 +77,8 @@ def test_two_runs_with_one_seed_are_identical_and_checkpoints_hold_only_learned_
         assert "Finish training" in out
     one, two = results(tmp_path / "one"), results(tmp_path / "two")
     assert one["metrics"] == two["metrics"] and one["split_hash"] == two["split_hash"]
+    for accuracy in ("training_accuracy", "zero_shot_training_accuracy"):
+        assert 0 <= one[accuracy] == two[accuracy] <= 100
     first, second = learned(tmp_path / "one"), learned(tmp_path / "two")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -97,6 +104,51 @@ def test_a_model_trained_on_base_classes_is_tested_on_new_ones(trainer, run, tmp
     found = results(tmp_path / "new")
     assert found["tested_model"]["epoch"] == 2 and found["num_classes"] == 5
     assert found["metrics"]["total"] == found["num_images"]["test"]
+
+
+def test_a_run_that_has_learned_nothing_is_told_and_a_good_one_is_not(run, tmp_path, monkeypatch):
+    # Nothing learned: CLIP-LoRA starts from zero-shot CLIP.
+    code, out, error = run("CLIP_LoRA", tmp_path / "nothing", *QUICK, "OPTIM.LR", "0.0")
+    found = results(tmp_path / "nothing")
+    assert code == 0 and found["training_accuracy"] == found["zero_shot_training_accuracy"] > 50, error
+    known = f"{found['zero_shot_training_accuracy']:.1f}%"
+    told = out.splitlines()[-1]
+    assert told.startswith(
+        f"warning: the run may have learned nothing: training accuracy {known} over the last epoch, "
+    )
+    assert told in (tmp_path / "nothing/log.txt").read_text()
+
+    code, out, error = run("MuDPT", tmp_path / "good", "DATASET.NUM_SHOTS", "8", "OPTIM.MAX_EPOCH", "3")
+    good = results(tmp_path / "good")
+    assert code == 0 and good["training_accuracy"] > good["zero_shot_training_accuracy"] > 50, error
+    assert "warning" not in out
+
+    def wrong(self, images, labels, loss=CLIPTrainer.loss):
+        value, logits = loss(self, images, labels)
+        return value, -logits
+
+    monkeypatch.setattr(CLIPTrainer, "loss", wrong)
+    out = run("MuDPT", tmp_path / "collapsed", *QUICK)[1]
+    found = results(tmp_path / "collapsed")
+    assert found["training_accuracy"] < 50 < found["zero_shot_training_accuracy"]
+    assert out.splitlines()[-1].startswith("warning: the run looks collapsed: training accuracy ")
+
+
+@pytest.mark.parametrize("trainer", ["MuDPT", "ProGrad", "TipAdapterF", "CLIP_LoRA"])  # each with a step of its own
+def test_no_method_takes_a_longer_step_than_the_clipped_norm_allows(trainer, run, tmp_path):
+    plain = "OPTIM.NAME sgd OPTIM.MOMENTUM 0.0 OPTIM.WEIGHT_DECAY 0.0 OPTIM.WARMUP_EPOCH -1 TEST.NO_TEST True".split()
+    plain += ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "1", "DATALOADER.TRAIN_X.BATCH_SIZE", "20"]  # one step
+    tensors = {}
+    for name, pairs in {"stays": ["OPTIM.LR", "0.0"], "clipped": ["OPTIM.CLIP_GRAD_NORM", "1e-3"]}.items():
+        code, _, error = run(
+            trainer, tmp_path / name, *plain, *(["OPTIM.LR", "1.0"] if name == "clipped" else []), *pairs
+        )
+        assert code == 0, error
+        tensors[name] = learned(tmp_path / name, 1)
+    moved = [
+        tensor - tensors["stays"][name] for name, tensor in tensors["clipped"].items() if tensor.is_floating_point()
+    ]
+    assert 0.5e-3 < math.hypot(*(change.norm().item() for change in moved)) <= 1.01e-3
 
 
 def test_a_killed_run_that_averages_over_epochs_resumes_to_the_same_bits(run, tmp_path, monkeypatch):
@@ -330,6 +382,30 @@ def test_without_augmentation_an_untouched_image_encoder_encodes_each_training_i
     assert kept.keys() == not_kept.keys()
     for name, tensor in kept.items():
         torch.testing.assert_close(tensor, not_kept[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_sweep_of_a_method_that_counts_iterations_ends_in_a_report(data, tmp_path, capsys):
+    output, pairs = tmp_path / "output", "TRAINER.CLIP_LORA.N_ITERS 3 DATALOADER.TRAIN_X.BATCH_SIZE 8".split()
+    code = benchmark.main(
+        [
+            *["few_shot", "--output", str(output), "--data", str(data), "--trainers", "CLIP_LoRA"],
+            *["--datasets", "digits", "shapes", "--shots", "2", "--seeds", "1", "--jobs", "1", "--set", *pairs],
+        ]
+    )
+    assert code == 0, capsys.readouterr()
+    folders = [output / dataset / "CLIP_LoRA/tiny_2shots/seed1" for dataset in ("digits", "shapes")]
+    for folder, batches, epochs in zip(folders, (2, 6), (3, 1), strict=True):  # 6 steps
+        found, log = results(folder), (folder / "log.txt").read_text()
+        assert found["epochs"] == epochs and found["config"]["OPTIM"]["MAX_EPOCH"] == 10
+        assert f"N_ITERS 3 x 2 shots: {epochs} epochs of {batches} steps instead of OPTIM.MAX_EPOCH 10" in log
+        rates = [float(rate) for rate in re.findall(r"lr (\S+) eta", log)]
+        assert rates[-2] == pytest.approx(0.005 * (1 + math.cos(math.pi * (epochs - 1) / epochs)) / 2, rel=1e-3)
+    capsys.readouterr()
+    assert benchmark.main(["report", str(output), "--format", "csv"]) == 0
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out.partition("\n\n")[0]))
+    seconds = {row["dataset"]: float(row["s/epoch"]) for row in rows}
+    for folder in folders:
+        assert seconds[folder.parts[-4]] == results(folder)["seconds"]["train"] / results(folder)["epochs"]
 
 
 @pytest.mark.parametrize("trainer", ["ProGrad", "CLIP_LoRA"])  # two backward passes through one graph; dropout

@@ -68,6 +68,20 @@ class ThirdPartyOwnTest(ThirdPartyLinear):
 
 
 @TRAINER_REGISTRY.register()
+class ThirdPartyOneEpoch(ThirdPartyLinear):
+    """Changes its configuration, and says how well it knows its training images."""
+
+    def build_model(self):
+        super().build_model()
+        self.cfg.defrost()
+        self.cfg.OPTIM.MAX_EPOCH = self.max_epoch = 1
+        self.cfg.freeze()
+
+    def forward_backward(self, batch):
+        return {**super().forward_backward(batch), "acc": 75.0}
+
+
+@TRAINER_REGISTRY.register()
 class ThirdPartyFailing(ThirdPartyLinear):
     """Fails with the error that the test sets, in the epoch that the test sets."""
 
@@ -313,11 +327,22 @@ def test_a_run_leaves_log_checkpoints_and_results(run_folder, capsys):
     assert run["config"]["OPTIM"]["MAX_EPOCH"] == 2
     assert run["config"]["TRAINER"]["THIRDPARTY"] == {"ANYTHING": 1}
     assert run["tested_model"] is None
+    assert run["epochs"] == 2
+    assert run["training_accuracy"] is run["zero_shot_training_accuracy"] is None  # it reports a loss alone
     log = Path("runs/one/seed1/log.txt").read_text()
     assert "** Arguments **" in log and "** Config **" in log and "** System info **" in log
     assert log.index("Finish training") < log.index(f"* accuracy: {metrics['accuracy']:.1f}%")
     assert capsys.readouterr().out.endswith(log[-100:])
     assert Path("runs/one/seed1/classifier/model.pth.tar-2").is_file()
+
+
+def test_results_tell_the_configuration_as_given_and_the_epochs_trained(run_folder):
+    assert train.run(arguments("--seed", "1", trainer="ThirdPartyOneEpoch")) == 0
+    run = results()
+    assert run["config"]["OPTIM"]["MAX_EPOCH"] == 2 and run["epochs"] == 1
+    assert (run["training_accuracy"], run["zero_shot_training_accuracy"]) == (75.0, None)
+    assert train.run(arguments("--eval-only", "--model-dir", "runs/one/seed1", output="tested")) == 0
+    assert "epochs" not in results("tested") and "training_accuracy" not in results("tested")
 
 
 def test_the_same_seed_gives_the_same_result(run_folder):

@@ -131,18 +131,17 @@ class CLIP_LoRA(PromptTrainer):
     }
     config_ranges = {"ALPHA": POSITIVE, "N_ITERS": NOT_NEGATIVE}
 
-    def build_data_loader(self) -> None:
-        super().build_data_loader()
-        n_iters, shots, per_epoch = self.node.N_ITERS, self.cfg.DATASET.NUM_SHOTS, len(self.train_loader_x)
-        if n_iters * shots > 0:
-            epochs = math.ceil(n_iters * shots / per_epoch)
+    def epochs(self, batches: int) -> int:
+        steps = self.node.N_ITERS * self.cfg.DATASET.NUM_SHOTS
+        return math.ceil(steps / batches) if steps > 0 and batches else super().epochs(batches)
+
+    def before_train(self) -> None:
+        if self.max_epoch != self.cfg.OPTIM.MAX_EPOCH:
             print(
-                f"TRAINER.CLIP_LORA.N_ITERS {n_iters} x {shots} shots: {epochs} epochs of {per_epoch} steps instead of "
-                f"OPTIM.MAX_EPOCH {self.max_epoch}"
+                f"TRAINER.CLIP_LORA.N_ITERS {self.node.N_ITERS} x {self.cfg.DATASET.NUM_SHOTS} shots: {self.max_epoch} "
+                f"epochs of {len(self.train_loader_x)} steps instead of OPTIM.MAX_EPOCH {self.cfg.OPTIM.MAX_EPOCH}"
             )
-            self.cfg.defrost()
-            self.cfg.OPTIM.MAX_EPOCH = self.max_epoch = epochs
-            self.cfg.freeze()
+        super().before_train()
 
     def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
         template = dataset_template(cfg, self.dm.dataset, RELEASED_TEMPLATES)

@@ -24,11 +24,14 @@ from trainers.checkpoints import (
     read_checkpoint,
 )
 from trainers.class_bound import ClassBound, rows_of, warn_of_repeated
+from trainers.collapse import collapse_warning
 from trainers.epoch_average import EpochAverage
 from trainers.options import Range
+from trainers.templates import dataset_template, frozen_text_features
 from user_error import CheckpointError, ConfigError, UserError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "amp")
+ZERO_SHOT = "zero_shot_acc"  # among what the steps of the last epoch report
 LEARNER = "prompt_learner"  # the name under which every method registers its learner, as in CoOp
 
 
@@ -80,6 +83,7 @@ class CLIPTrainer(TrainerX):
     config_ranges: dict[str, Range] = {}
     released_folders: tuple[str, ...] = ()
     loaded_epoch: int | None = None
+    _zero_shot_text: Tensor | None = None  # (C, e)
 
     def build_network(self, cfg, class_names: list[str], clip_model: CLIP) -> tuple[nn.Module, nn.Module]:
         """The network and its learner for these classes; ``clip_model`` is on the run's device in float32."""
@@ -96,6 +100,14 @@ class CLIPTrainer(TrainerX):
             raise ConfigError(f"DATALOADER.K_TRANSFORMS is {views}: {type(self).__name__} takes one view, set it to 1")
         for key, allowed in self.config_ranges.items():
             allowed.check(cfg.TRAINER[self.config_node][key], f"TRAINER.{self.config_node}.{key}")
+
+    def epochs(self, batches: int) -> int:
+        """How many epochs of so many batches this configuration trains."""
+        return self.cfg.OPTIM.MAX_EPOCH
+
+    def build_data_loader(self) -> None:
+        super().build_data_loader()
+        self.max_epoch = self.epochs(len(self.train_loader_x or ()))
 
     @property
     def node(self):
@@ -117,7 +129,10 @@ class CLIPTrainer(TrainerX):
         print(f"Learned parameters: {sum(p.numel() for p in self.learner.parameters() if p.requires_grad):,}")
 
         self.optim = build_optimizer(self.learner, cfg.OPTIM)
-        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        schedule = cfg.OPTIM.clone()
+        schedule.defrost()
+        schedule.MAX_EPOCH = self.max_epoch
+        self.sched = build_lr_scheduler(self.optim, schedule)
         self.register_model(LEARNER, self.learner, self.optim, self.sched)
         weights = self.epoch_weights()
         self.average = EpochAverage(weights) if weights else None
@@ -170,7 +185,40 @@ class CLIPTrainer(TrainerX):
         self.scaler.update()
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
-        return {"loss": loss.detach(), "acc": compute_accuracy(logits, labels)[0]}
+        return {
+            "loss": loss.detach(),
+            "acc": compute_accuracy(logits, labels)[0],
+            **self.zero_shot_on_last_epoch(images, labels),
+        }
+
+    @torch.no_grad()
+    def zero_shot_on_last_epoch(self, images: Tensor, labels: Tensor) -> dict:
+        """Zero-shot CLIP's accuracy on a batch of the last epoch, which the method's is compared with; else {}.
+
+        Args:
+            images: (B, 3, H, W), or frozen CLIP's features (B, e) of them.
+        """
+        if self.epoch + 1 < self.max_epoch:
+            return {}
+        if self._zero_shot_text is None:
+            template = dataset_template(self.cfg, self.dm.dataset)
+            self._zero_shot_text = frozen_text_features(self.clip_model, self.dm.dataset.classnames, template)
+        with self.computing():
+            features = images if images.dim() == 2 else self.clip_model.encode_image(images)
+        return {ZERO_SHOT: compute_accuracy(features.float() @ self._zero_shot_text.t(), labels)[0]}
+
+    def after_train(self) -> None:
+        super().after_train()
+        self.warn_of_collapse()
+
+    def warn_of_collapse(self) -> None:
+        """One line where the method knows its own training images no better than zero-shot CLIP does."""
+        meters = self.epoch_metrics.meters if hasattr(self, "epoch_metrics") else {}  # upstream's trainers have none
+        if {"acc", ZERO_SHOT} <= meters.keys():
+            images = meters["acc"].count * min(self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, len(self.dm.dataset.train_x))
+            norm = self.cfg.OPTIM.CLIP_GRAD_NORM
+            if warning := collapse_warning(meters["acc"].avg, meters[ZERO_SHOT].avg, images, norm):
+                print(warning)
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return tuple(batch[key].to(self.device, non_blocking=True) for key in ("img", "label"))

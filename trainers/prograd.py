@@ -92,5 +92,9 @@ class ProGrad(PromptTrainer):
         self.prograd_backward_and_update(loss, divergence, self.node.LAMBDA, scaler=self.scaler)
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
-        accuracy = compute_accuracy(logits, labels)[0]
-        return {"loss": loss.detach(), "divergence": divergence.detach(), "acc": accuracy}
+        return {
+            "loss": loss.detach(),
+            "divergence": divergence.detach(),
+            "acc": compute_accuracy(logits, labels)[0],
+            **self.zero_shot_on_last_epoch(images, labels),
+        }

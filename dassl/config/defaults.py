@@ -128,6 +128,7 @@ def _optim() -> dict:
         "ADAM_BETA1": 0.9,  # of every Adam variant
         "ADAM_BETA2": 0.999,
         "ADAM_EPS": 1e-8,  # PyTorch's; not in upstream's Dassl
+        "CLIP_GRAD_NORM": 0.0,  # largest norm of an optimizer's gradients, 0: not clipped; not in upstream's Dassl
         "STAGED_LR": False,  # layers that NEW_LAYERS does not name get LR * BASE_LR_MULT
         "NEW_LAYERS": (),
         "BASE_LR_MULT": 0.1,

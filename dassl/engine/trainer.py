@@ -22,6 +22,7 @@ from dassl.data import DataManager
 from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
 from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.optim.gradient_norm import check_largest_norm, clip_gradient_norm
 from dassl.utils import (
     AverageMeter,
     CheckpointError,
@@ -99,6 +100,7 @@ class SimpleTrainer(TrainerBase):
         evaluator: what the test uses.
         best_result: highest accuracy on the val split so far.
         test_results: all metrics of the last test.
+        epoch_metrics: averages over the last epoch, so far, of what its steps report.
         train_seconds: time spent in epochs, without tests, of the resumed run too.
         test_seconds: duration of the last test.
     """
@@ -109,6 +111,7 @@ class SimpleTrainer(TrainerBase):
         check_availability(cfg.TEST.FINAL_MODEL, ["last_step", "best_val"], "TEST.FINAL_MODEL")
         check_availability(cfg.TEST.SPLIT, ["test", "val"], "TEST.SPLIT")
         check_availability(cfg.TRAIN.NONFINITE_LOSS, ["stop", "skip"], "TRAIN.NONFINITE_LOSS")
+        check_largest_norm(cfg.OPTIM.CLIP_GRAD_NORM)
         self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
         self.max_epoch = cfg.OPTIM.MAX_EPOCH
         self.output_dir = cfg.OUTPUT_DIR
@@ -121,6 +124,7 @@ class SimpleTrainer(TrainerBase):
         self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
         self.best_result = -math.inf
         self.test_results: dict[str, float] = {}
+        self.epoch_metrics = MetricMeter()
         self.train_seconds = self.test_seconds = 0.0
         self.batches: EpochBatches | None = None  # those of an epoch that has begun
         self._position: dict | None = None  # in the epoch that a resumed run begins in the middle of
@@ -154,6 +158,13 @@ class SimpleTrainer(TrainerBase):
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model("model", self.model, self.optim, self.sched)
 
+    def register_model(self, name: str = "model", model=None, optim=None, sched=None) -> None:
+        """As `TrainerBase.register_model`; the optimizer's gradients are clipped where OPTIM.CLIP_GRAD_NORM is set."""
+        largest = self.cfg.OPTIM.CLIP_GRAD_NORM
+        if largest > 0 and optim is not None and not any(optim is known for known in self._optims.values()):
+            clip_gradient_norm(optim, largest)
+        super().register_model(name, model, optim, sched)
+
     @property
     def peak_memory(self) -> int:
         """Most bytes in use so far: of GPU memory on a GPU, else of the process."""
@@ -168,6 +179,7 @@ class SimpleTrainer(TrainerBase):
         state = {
             "class_names": class_names_of(self),
             "best_result": float(self.best_result),
+            "epoch_metrics": self.epoch_metrics.state_dict(),
             "train_seconds": self.train_seconds,
             "skipped_batches": dict(self.skipped_batches),
             "settings": settings_of_training(self.cfg),
@@ -199,6 +211,8 @@ class SimpleTrainer(TrainerBase):
         self._compare_settings(state.get("settings", {}))
         self._compare_images(state.get("train_images"))
         self.best_result = state.get("best_result", self.best_result)
+        self.epoch_metrics = MetricMeter()
+        self.epoch_metrics.load_state_dict(state.get("epoch_metrics", {}))
         self.train_seconds = state.get("train_seconds", self.train_seconds)
         self.skipped_batches.update(state.get("skipped_batches", {}))
         self._position, self._random = state.get("position"), state.get("random", [])
@@ -426,6 +440,8 @@ class TrainerX(SimpleTrainer):
         loader = self.train_batches()
         self.num_batches = len(loader)
         self.batches, self._position = EpochBatches(loader, self._position), None
+        if not self.batches.first:
+            self.epoch_metrics = MetricMeter()
         self._bar.total = self.max_epoch * self.num_batches
         # a resumed run begins further on
         self._bar.n = max(self._bar.n, self.epoch * self.num_batches + self.batches.done)
@@ -457,7 +473,7 @@ class TrainerX(SimpleTrainer):
         return (batch,)
 
     def _run_batches(self) -> None:
-        losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
+        batch_time, data_time = AverageMeter(), AverageMeter()
         every = self.cfg.TRAIN.CHECKPOINT_STEPS
         end = time.time()
         unread: list[Step] = []
@@ -471,11 +487,11 @@ class TrainerX(SimpleTrainer):
                     is_last = batch_idx + 1 == self.num_batches
                     is_saved = every > 0 and (batch_idx + 1) % every == 0 and not is_last
                     if is_printed or is_saved or is_last or self.reads_every_step:
-                        self._read(unread, losses)
+                        self._read(unread)
                     batch_time.update(time.time() - end)
                     if is_printed:
-                        print(self._progress_line(losses, batch_time, data_time))
-                    self._bar.set_postfix_str(str(losses), refresh=False)
+                        print(self._progress_line(batch_time, data_time))
+                    self._bar.set_postfix_str(str(self.epoch_metrics), refresh=False)
                     self._bar.update()
                     self.batches.done = batch_idx + 1
                     self.train_seconds += time.time() - end
@@ -484,7 +500,7 @@ class TrainerX(SimpleTrainer):
                     end = time.time()
                 stop_if_asked()
         except StopRequest:
-            self._read(unread, losses)  # before it is saved
+            self._read(unread)  # before it is saved
             raise
 
     @property
@@ -528,16 +544,16 @@ class TrainerX(SimpleTrainer):
             if not all(bool(torch.isfinite(p).all()) for p in learned if p.requires_grad):
                 raise self.nonfinite_error("learned tensors are NaN or infinite")
 
-    def _read(self, steps: list[Step], losses: MetricMeter) -> None:
-        """Add what steps report to ``losses`` and the curves; stop at a loss that is not finite. Empties ``steps``."""
+    def _read(self, steps: list[Step]) -> None:
+        """Add what steps report to averages and curves; stop at a loss that is not finite. Empties ``steps``."""
         while steps:
             step = steps.pop(0)
             self.batch_idx, self._image_paths = step.batch_idx, step.image_paths  # which the message of an error names
             summary = average_summary(step.summary)
-            losses.update(summary)
+            self.epoch_metrics.update(summary)
             self._check_finite(summary)
             number = self.epoch * self.num_batches + self.batch_idx
-            for name, meter in losses.meters.items():
+            for name, meter in self.epoch_metrics.meters.items():
                 self.write_scalar(f"train/{name}", meter.avg, number)
             self.write_scalar("train/lr", step.learning_rate, number)
 
@@ -562,14 +578,14 @@ class TrainerX(SimpleTrainer):
             f"trainer's PREC to fp32{or_leave_out}"
         )
 
-    def _progress_line(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
+    def _progress_line(self, batch_time: AverageMeter, data_time: AverageMeter) -> str:
         batches_left = self.num_batches * (self.max_epoch - self.epoch) - self.batch_idx - 1
         return (
             f"epoch [{self.epoch + 1}/{self.max_epoch}] "
             f"batch [{self.batch_idx + 1}/{self.num_batches}] "
             f"time {batch_time.val:.3f} ({batch_time.avg:.3f}) "
             f"data {data_time.val:.3f} ({data_time.avg:.3f}) "
-            f"{losses} "
+            f"{self.epoch_metrics} "
             f"lr {self.get_current_lr():.4e} "
             f"eta {datetime.timedelta(seconds=int(batch_time.avg * batches_left))}"
         )

@@ -115,7 +115,15 @@ class TrainerBase:
             print(f"Loaded {path} (epoch = {done})")
             try:
                 self.load_run_state(checkpoint.get("run", {}))
-            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            except (
+                ArithmeticError,
+                AttributeError,
+                IndexError,
+                KeyError,
+                RuntimeError,
+                TypeError,
+                ValueError,
+            ) as error:
                 raise CheckpointError(
                     f"cannot resume from {path}: the state of its run does not fit ({type(error).__name__}: {error}); "
                     "to begin anew, choose another OUTPUT_DIR"

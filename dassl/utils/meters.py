@@ -42,5 +42,15 @@ class MetricMeter:
         for name, value in input_dict.items():
             self.meters[name].update(value)
 
+    def state_dict(self) -> dict[str, tuple[float, int]]:
+        """Sum and number of the values, by name."""
+        return {name: (meter.sum, meter.count) for name, meter in self.meters.items()}
+
+    def load_state_dict(self, state: dict[str, tuple[float, int]]) -> None:
+        for name, (total, count) in state.items():
+            meter = self.meters[name]
+            meter.sum, meter.count = float(total), int(count)
+            meter.val = meter.avg = meter.sum / max(meter.count, 1)
+
     def __str__(self) -> str:
         return self.delimiter.join(f"{name} {meter.val:.4f} ({meter.avg:.4f})" for name, meter in self.meters.items())

@@ -30,7 +30,7 @@ def test_where_and_how_a_run_is_computed_does_not_count(root):
 
 
 def test_what_a_result_depends_on_changes_the_digest(root):
-    for pairs in (("OPTIM.LR", "0.5"), ("SEED", "2"), ("TRAINER.COOP.N_CTX", "2")):
+    for pairs in (("OPTIM.LR", "0.5"), ("OPTIM.CLIP_GRAD_NORM", "1.0"), ("SEED", "2"), ("TRAINER.COOP.N_CTX", "2")):
         assert digest(settings_of(config(root, *pairs))) != digest(settings_of(config(root)))
 
 

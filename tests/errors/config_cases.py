@@ -97,6 +97,7 @@ cases(
         "INPUT.<key> is <value>: give three values, for red, green and blue": ("INPUT.PIXEL_MEAN [0.5]",),
         "INPUT.SIZE <size> does not fit the backbone: set INPUT.SIZE (<n>, <n>)": ("INPUT.SIZE (224,224)",),
         "OPTIM.MAX_EPOCH must be at least 1, got <n>": ("OPTIM.MAX_EPOCH 0",),
+        "OPTIM.CLIP_GRAD_NORM is <value>: give the largest norm, or 0 for no clipping": ("OPTIM.CLIP_GRAD_NORM -1",),
         "OPTIM.MAX_EPOCH is <n>: <trainer> has no epochs, set it to 1": ("OPTIM.MAX_EPOCH 2", "LinearProbe"),
         "OPTIM.STEPSIZE of single_step must be a number of epochs, got <value>": (
             "OPTIM.LR_SCHEDULER single_step OPTIM.STEPSIZE (1.5,)",

@@ -67,6 +67,8 @@ def assert_same_end(first, second):
         assert torch.equal(*(buffer["momentum_buffer"] for buffer in buffers))
     assert last[0]["scheduler"] == last[1]["scheduler"]
     assert last[0]["run"]["best_result"] == last[1]["run"]["best_result"]
+    reported = [trainer.epoch_metrics.state_dict() for trainer in (first, second)]
+    assert reported[0] == reported[1] and reported[0]["acc"][1] > 0
 
 
 def files(trainer):

@@ -197,6 +197,9 @@ def test_only_the_last_checkpoint_is_kept_and_announced_by_default(build, capsys
 
 def test_files_of_an_earlier_run_are_not_removed(build):
     build().train()
+    known = build()
+    known.train()  # nothing is left to do
+    assert known.start_epoch == 3 and known.epoch_metrics.state_dict()["acc"][1] == 5
     longer = build(OPTIM__MAX_EPOCH="5")
     longer.train()
     assert longer.start_epoch == 3
