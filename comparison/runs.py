@@ -24,6 +24,11 @@ from parse_test_res import AFTER_TEST, AFTER_TRAINING, final_value
 from regular_file import regular_only
 from user_error import DataError, ResultsError
 
+OWN_NAME = (  # what to do with two runs under one name
+    "delete one of them, or repeat it under a name of its own (train.py and benchmark.py: --variant NAME; scripts: "
+    "VARIANT=NAME)"
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -225,8 +230,7 @@ def check_unmixed(runs: Iterable[Run]) -> None:
                 if keys := differing(first.settings, run.settings, ignored):
                     raise ResultsError(
                         f"{first.folder} and {run.folder} are both {first.method}, but of other settings: "
-                        f"{describe(first.settings, run.settings, keys)}; delete one of them, or repeat it under a "
-                        "name of its own (benchmark.py: --variant NAME; scripts: VARIANT=NAME)"
+                        f"{describe(first.settings, run.settings, keys)}; {OWN_NAME}"
                     )
 
 
@@ -243,8 +247,7 @@ def without_copies(runs: Iterable[Run]) -> list[Run]:
         if other.accuracy != run.accuracy:
             raise ResultsError(
                 f"{other.folder} and {run.folder} are both {spec}, with {other.accuracy:.2f} and {run.accuracy:.2f} %: "
-                "delete one of them, or repeat it under a name of its own (benchmark.py: --variant NAME; scripts: "
-                "VARIANT=NAME)"
+                f"{OWN_NAME}"
             )
         if other.train_seconds is None:
             found[spec] = run

@@ -191,7 +191,7 @@ def test_k_images_of_each_class_are_k_shots_unless_val_is_used_and_then_the_repo
     assert "Trained on 12 images, 4 of each class (DATASET.NUM_SHOTS 4)" in log
     assert "Images per class" not in report(tmp_path, capsys)
 
-    pairs += ["TEST.FINAL_MODEL", "best_val"]
+    pairs += ["TEST.FINAL_MODEL", "best_val", "--variant", "best"]
     results, log = run("image_folder", *pairs, trainer="CoOp", output=f"out/{place}/best/seed1")
     assert results["images_per_class"] == {"train": [3, 3], "val": [1, 1], "test": [4, 4]}
     told = "3 of the 12 training images were taken for validation, a fifth of each class, as TEST.FINAL_MODEL best_val"

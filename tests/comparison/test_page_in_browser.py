@@ -121,7 +121,7 @@ def test_words_are_sorted_with_the_keyboard(browser):
 
 
 def test_one_click_on_a_run_opens_its_configuration_and_log(browser, file):
-    config, log = open_run(browser, "MuDPT tiny, few-shot, digits, 4 shots, seed 1")
+    config, log = open_run(browser, "MuDPT tiny, digits, 4 shots, seed 1, all classes")
     assert "OUTPUT_DIR: output/digits/MuDPT/tiny_4shots/seed1" in config.splitlines()
     assert log.strip() == (file.parent / "digits/MuDPT/tiny_4shots/seed1/log.txt").read_text().strip()
     press(browser, element(browser, "#close"))
@@ -129,10 +129,10 @@ def test_one_click_on_a_run_opens_its_configuration_and_log(browser, file):
 
 
 def test_escape_closes_a_run_and_another_opens(browser):
-    open_run(browser, "MuDPT tiny, few-shot, digits, 4 shots, seed 1")
+    open_run(browser, "MuDPT tiny, digits, 4 shots, seed 1, all classes")
     element(browser, "#close").send_keys(Keys.ESCAPE)
     assert not element(browser, "#run").is_displayed()
-    config, log = open_run(browser, "CoOp tiny, few-shot, letters, 4 shots, seed 2")
+    config, log = open_run(browser, "CoOp tiny, letters, 4 shots, seed 2, all classes")
     assert "output/letters/CoOp/tiny_4shots/seed2" in config and "no log.txt" in log
 
 
@@ -145,9 +145,9 @@ def test_a_method_shows_its_runs(browser):
     links = browser.find_elements(By.CSS_SELECTOR, "#base-to-new-1 + .scroll a")
     press(browser, next(link for link in links if link.text == "MuDPT tiny"))
     assert shown_runs(browser) == ["MuDPT tiny digits"] * 4
-    assert element(browser, "#shown").text == "4 of 45"
+    assert element(browser, "#shown").text == "4 of 41"
     press(browser, element(browser, "#selection"))
-    assert len(shown_runs(browser)) == 45
+    assert len(shown_runs(browser)) == 41
 
 
 def test_the_filter_wants_every_word(browser):
@@ -156,7 +156,7 @@ def test_the_filter_wants_every_word(browser):
 
 
 def test_hostile_names_and_contents_do_nothing(browser):
-    config, log = open_run(browser, f"{HOSTILE} tiny, few-shot, {HOSTILE}, 1 shot, seed 1")
+    config, log = open_run(browser, f"{HOSTILE} tiny, {HOSTILE}, 1 shot, seed 1, all classes")
     assert ATTACK in config and log == ATTACK
     assert browser.find_elements(By.TAG_NAME, "img") == []
     assert len(browser.find_elements(By.TAG_NAME, "script")) == 2

@@ -100,7 +100,7 @@ def pipe_in_place_of_the_results(person):
 
 
 @case(
-    "<folder> and <folder> are both <method>, but of other settings: <settings>; delete one of them, or repeat it under a name of its own (benchmark.py: --variant NAME; scripts: VARIANT=NAME)"
+    "<folder> and <folder> are both <method>, but of other settings: <settings>; delete one of them, or repeat it under a name of its own (train.py and benchmark.py: --variant NAME; scripts: VARIANT=NAME)"
 )
 def mixed_results(person):
     runs = FakeRuns(person.output)
