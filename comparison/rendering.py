@@ -128,6 +128,8 @@ def flat(row: Row) -> dict[str, Value]:
             cells[name] = value.mean if value else ""
             if name != "H":
                 cells[f"{name} std"] = value.std if value and value.std is not None else ""
+        elif isinstance(value, Measure):  # a dataset's column of an overview
+            cells[name] = value.mean
         else:
             cells[name] = "" if value is None else value
     return cells

@@ -260,6 +260,15 @@ def test_few_shot_results_are_averaged_over_datasets_where_none_is_missing(outpu
     assert rows[0]["seeds"] == "missing 1 of 2 runs: letters: 1" and rows[1]["seeds"] == "1 2"
 
 
+def test_a_few_shot_overview_has_numbers_in_csv(output, capsys):
+    for dataset, accuracy in (("digits", 80), ("letters", 60)):
+        for seed in (1, 2):
+            output.add(f"{dataset}/CoOp/tiny_4shots/seed{seed}", accuracy + seed, 3, 2.0)
+    text = report(output, "--format", "csv", capsys=capsys)
+    (row,) = csv.DictReader(io.StringIO(next(block for block in text.split("\n\n") if "overview" in block)))
+    assert (row["digits"], row["letters"], row["average"]) == ("81.5", "61.5", "71.5")
+
+
 @pytest.mark.parametrize(
     ("style", "expected"),
     [

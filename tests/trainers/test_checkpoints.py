@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from checkpoint_files import find_checkpoint
+from dassl.utils import MetricMeter
 from tests.golden_cases import build_trainer
 from trainers.checkpoints import read_checkpoint
 from trainers.feature_cache import Cache
@@ -123,6 +124,7 @@ def test_settings_that_tensors_do_not_show_are_compared(saved, tmp_path, capsys)
     trained = build_trainer("CLIP_LoRA", NAMES, ALPHA=1, DROPOUT=0.1, PREC="bf16")
     state = {"state_dict": trained.learner.state_dict(), "epoch": 1}
     tested = build_trainer("CLIP_LoRA", NAMES, ALPHA=4)
+    tested.epoch_metrics = trained.epoch_metrics = MetricMeter()
     tested.best_result = trained.best_result = tested.train_seconds = trained.train_seconds = trained.epoch = 0
     for run, told in (
         (trained.run_state(), ["Trained with TRAINER.CLIP_LORA.ALPHA 1, tested with 4; TRAINER.CLIP_LORA.DROPOUT 0.1, "
