@@ -151,17 +151,16 @@ def run_protocol(args: argparse.Namespace) -> int:
     if args.dry_run:
         dry_run(tasks, launcher)
         return 0
-    lacking = missing(task.job for task in tasks if task.state == "waiting") if not args.no_check else []
-    for line in lacking:
-        print_error(line)
-    if lacking:
-        return 2
-
     finished = sum(task.state == "finished before" for task in tasks)
     print(
         f"{args.command}: {len(tasks)} runs, {finished} finished before, {launcher}, logs in {tasks[0].job.log.parent}",
         flush=True,
     )
+    lacking = missing(task.job for task in tasks if task.state == "waiting") if not args.no_check else []
+    for line in lacking:
+        print_error(line)
+    if lacking:
+        return 2
     progress = Progress(tasks, launcher.jobs)
     signal.signal(signal.SIGTERM, interrupt)
     if args.launcher == "local":  # a closed terminal ends the runs here, and leaves those of a cluster
