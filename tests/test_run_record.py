@@ -8,12 +8,17 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import benchmark
 
 RUNS = {  # folder, which tells nothing or the wrong thing -> dataset, flags, KEY VALUE pairs
     "digits/CoOp/tiny_16shots/seed7": ("digits", "--seed 1", "DATASET.NUM_SHOTS 4"),
-    "there": ("letters", "--seed 5 --eval-only --model-dir digits/CoOp/tiny_16shots/seed7/prompt_learner", ""),
+    "there": (
+        "image_folder",
+        "--seed 5 --eval-only --model-dir digits/CoOp/tiny_16shots/seed7/prompt_learner",
+        "DATASET.DIR photos",
+    ),
     "half": ("digits", "--seed 1", "DATASET.NUM_SHOTS 2 DATASET.SUBSAMPLE_CLASSES base"),
     "other": ("digits", "--seed 1 --variant slow", "DATASET.NUM_SHOTS 4 OPTIM.LR 0.1"),
 }
@@ -23,6 +28,9 @@ RUNS = {  # folder, which tells nothing or the wrong thing -> dataset, flags, KE
 def output(root, tmp_path_factory):
     """The folder of these runs."""
     output = tmp_path_factory.mktemp("output")
+    for name in ("cat", "dog"):
+        (output / "data/photos/test" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(output / "data/photos/test" / name / "one.png")
     for folder, (dataset, flags, pairs) in RUNS.items():
         command = [
             sys.executable,
@@ -56,7 +64,7 @@ def rows(output, capsys) -> set[tuple[str, ...]]:
 def test_tables_show_what_runs_record_not_what_their_folders_say(output, capsys):
     assert rows(output, capsys) == {
         ("base-to-new", "digits", "2", "CoOp tiny", "base 1, new none (no 1)"),
-        ("cross-dataset", "letters", "4", "CoOp tiny", "1"),
+        ("cross-dataset", "image_folder-photos", "4", "CoOp tiny", "1"),
         ("few-shot", "digits", "4", "CoOp tiny", "1"),
         ("few-shot", "digits", "4", "CoOp tiny/slow", "1"),
     }
