@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from comparison.dataset_files import check_dataset, embedded_datasets, is_embedded, registered_name
 from comparison.job import Job
 from comparison.methods import Method, find_method, methods_here
-from comparison.run_spec import DOMAIN_SHIFTS, RunSpec, dataset_name, protocol_of_test
+from comparison.run_spec import DOMAIN_SHIFTS, RunSpec, dataset_name, protocol_of_test, shots_of
 from user_error import shorten
 
 CROSS_DATASETS = (
@@ -71,7 +72,13 @@ class Runs:
         """The test of all classes, where nothing is trained: the same for every number of shots and every seed."""
         return self._job("zero_shot", "all", dataset, self._config("few_shot", dataset, 0), 0, None)
 
+    def _given(self, key: str, value: int | None) -> int | None:
+        """What the KEY VALUE pairs set a key to, which the run then records; else ``value``."""
+        given = dict(zip(self.pairs[::2], self.pairs[1::2], strict=False)).get(key, "")
+        return int(given) if value is not None and re.fullmatch("-?[0-9]+", given) else value
+
     def _config(self, protocol: str, dataset: str, shots: int) -> str:
+        shots = self._given("DATASET.NUM_SHOTS", shots)
         return self.config or ("tiny" if is_embedded(dataset) else self.method.config_of(protocol, dataset, shots))
 
     def _job(
@@ -88,8 +95,8 @@ class Runs:
         spec = RunSpec(
             *(protocol, classes, dataset_name(dataset, registered_name(dataset), self.pairs)),
             *(self.method.trainer, config, self.variant),
-            shots=shots if trains else 0,
-            seed=seed if trains else None,
+            shots=shots_of(self._given("DATASET.NUM_SHOTS", shots)) if trains else 0,
+            seed=self._given("SEED", seed) if trains else None,
             model=model if trains else None,
         )
         return Job.of(spec, dataset, self.data, self.output, self.pairs, trains)

@@ -96,7 +96,7 @@ def outcome(task: Task) -> str:
         return "not run, for want of its model"
     if task.state == "failed":
         again = " again" if task.attempts > 1 else ""
-        return f"failed{again} after {clock(task.seconds)}{f': {task.note}' if task.note else ''}, see {task.job.log}"
+        return f"failed{again} after {clock(task.seconds)}{f': {task.error}' if task.error else ''}, see {task.job.log}"
     if task.state == "waiting":
         return f"failed after {clock(task.seconds)}, is tried once more"
     text = "\n".join(task.job.last_lines(20))

@@ -171,7 +171,7 @@ class RunSpec:
             protocol = protocol_of_test(model.dataset, dataset)
         else:
             protocol = "zero_shot" if untrained else "few_shot"
-        shots = 0 if untrained else max(cfg.DATASET.NUM_SHOTS, ALL_IMAGES) or ALL_IMAGES
+        shots = 0 if untrained else shots_of(cfg.DATASET.NUM_SHOTS)
         seed = cfg.SEED if trains and cfg.SEED >= 0 else None
         return cls(
             *(protocol, classes, dataset, cfg.TRAINER.NAME),
@@ -227,6 +227,11 @@ def depth_of(record: object) -> int:
 
 def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def shots_of(number: int) -> int:
+    """What a run that trains records for DATASET.NUM_SHOTS."""
+    return number if number > 0 else ALL_IMAGES
 
 
 def in_words(shots: int) -> str:

@@ -25,7 +25,8 @@ class Task:
         after: the task whose model it tests, or None.
         state: "waiting", "running" or one of `ENDED`; "not run" for want of its model.
         seconds: how long its last attempt took.
-        note: what is known of a running one, as its state in a cluster's queue, or of a failed one.
+        note: what the launcher knows of a running one, as its state in a cluster's queue.
+        error: why the results of one that ended well are none.
     """
 
     job: Job
@@ -35,6 +36,7 @@ class Task:
     started: float = 0.0
     seconds: float = 0.0
     note: str = ""
+    error: str = ""
 
     def is_ready(self) -> bool:
         return self.state == "waiting" and (self.after is None or self.after.state in ("done", "finished before"))
@@ -111,7 +113,7 @@ def _look_at(task: Task, launcher: Launcher, observer: Observer) -> None:
     try:
         complete = code == 0 and task.job.is_complete()
     except UserError as error:  # it wrote other results than those of its settings
-        code, complete, task.note = USER_ERROR, False, str(error)
+        code, complete, task.error = USER_ERROR, False, str(error)
     if complete:
         task.state = "done"
     else:

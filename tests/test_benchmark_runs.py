@@ -113,6 +113,14 @@ def test_a_config_a_variant_and_pairs_keep_settings_apart(bench, recorder, tmp_p
     assert recorder()[0][-4:] == ["TRAINER.COOP.CTX_INIT", "", "TRAINER.COOP.N_CTX", "8"]
 
 
+def test_shots_and_seeds_among_the_pairs_are_those_of_the_runs(bench, recorder, tmp_path):
+    assert (
+        bench("few_shot", "--shots", "1", "--set", "DATASET.NUM_SHOTS", "4", "SEED", "7", trainers="CoOp").returncode
+        == 0
+    )
+    assert folders(recorder, tmp_path) == ["digits/CoOp/tiny_4shots/seed7"]
+
+
 def test_a_dry_run_lists_the_runs_with_their_time_and_starts_none(bench, recorder, tmp_path):
     before = bench(datasets="digits", seeds="1", trainers="CoOp")
     assert before.returncode == 0
