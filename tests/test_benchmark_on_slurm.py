@@ -55,7 +55,7 @@ def wait_until(holds, seconds: float = 90):
 
 
 def learned(output):
-    file = next((output / "base2new/train_base/digits/shots_16/CoOp/tiny/seed1/prompt_learner").glob("model.pth.tar-*"))
+    file = next((output / "base2new/train_base/digits/shots_4/CoOp/tiny/seed1/prompt_learner").glob("model.pth.tar-*"))
     return torch.load(file, weights_only=True)["state_dict"]
 
 
@@ -67,7 +67,7 @@ def test_a_run_at_its_time_limit_and_then_preempted_is_queued_again_and_ends_as_
 ):
     output, epochs = tmp_path / "output", 100
     process = sweep(output, cluster, *SLURM, epochs=epochs)
-    checkpoint = output / "base2new/train_base/digits/shots_16/CoOp/tiny/seed1/prompt_learner/checkpoint"
+    checkpoint = output / "base2new/train_base/digits/shots_4/CoOp/tiny/seed1/prompt_learner/checkpoint"
     wait_until(checkpoint.exists)
     assert not (checkpoint.parents[1] / "results.json").exists()
     number = json.loads((output / "slurm/submitted.json").read_text())[str(checkpoint.parents[1])]
