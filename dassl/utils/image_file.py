@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import warnings
 from collections.abc import Callable
 
@@ -67,6 +68,10 @@ def _read(file, suffices: Callable[[int, int], bool] | None, as_shown: bool) -> 
             raise ValueError(f"it has {width} x {height} pixels, more than {MOST_PIXELS:,}")
         if max(width, height) > MOST_ELONGATED * min(width, height):
             raise ValueError(f"it has {width} x {height} pixels, which is no shape of an image")
+        if image.format == "PPM" and image.tile[0].codec_name != "ppm_plain":  # its pixels lie there as they are
+            needed = width * height * len(image.getbands()) // (8 if image.mode == "1" else 1)
+            if os.fstat(file.fileno()).st_size < needed:  # before Pillow takes memory for them
+                raise ValueError("the file is truncated")
         if suffices and image.format in ("JPEG", "MPO"):
             lies = as_shown and _orientation(image) > 4  # width and height change places
             _reduce(image, (lambda across, down: suffices(down, across)) if lies else suffices)
