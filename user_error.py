@@ -1,4 +1,4 @@
-"""The errors that are the user's to mend, shared by all packages of this repository."""
+"""The errors that the user can correct, shared by all packages of this repository."""
 
 from __future__ import annotations
 
