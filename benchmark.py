@@ -20,9 +20,9 @@ import sys
 import time
 from pathlib import Path
 
-import standard_streams
+from support import standard_streams
+from support.user_error import ConfigError, UserError, exit_code, print_error
 from train import OneLineParser
-from user_error import ConfigError, UserError, exit_code, print_error
 
 # What needs PyTorch or matplotlib, which take seconds to import, is imported where it is used.
 

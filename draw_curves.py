@@ -14,8 +14,8 @@ import os
 import sys
 from pathlib import Path
 
-import standard_streams
-from user_error import OneLineParser, ResultsError, exit_code
+from support import standard_streams
+from support.user_error import OneLineParser, ResultsError, exit_code
 
 
 def draw(output: Path, folder: Path, suffix: str) -> list[Path]:

@@ -20,9 +20,9 @@ from contextlib import suppress
 
 import numpy as np
 
-import standard_streams
-from regular_file import regular_only
-from user_error import OneLineParser, ResultsError, exit_code, user_message
+from support import standard_streams
+from support.regular_file import regular_only
+from support.user_error import OneLineParser, ResultsError, exit_code, user_message
 
 AFTER_TRAINING = "Finish training"  # what stands before the figures that count: not those of a validation on the way
 AFTER_TEST = "=> result"

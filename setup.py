@@ -15,19 +15,8 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(
-        include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "trainers", "trainers.*"]
+        include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "support", "trainers", "trainers.*"]
     ),
-    py_modules=[
-        "checkpoint_files",
-        "regular_file",
-        "standard_streams",
-        "state_dicts",
-        "system_files",
-        "system_limits",
-        "tensor_file",
-        "user_error",
-        "verified_download",
-    ],
     package_data={"clip.tiny": ["*.pt", "*.md", "*.json"], "datasets.drawn": ["*.npz"]},
     data_files=[
         (

@@ -23,10 +23,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
-import standard_streams
-import user_error
 from comparison.run_spec import RunSpec
-from user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
+from support import standard_streams, user_error
+from support.user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
 
 # PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
 # at once.
@@ -345,8 +344,8 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
 
     Returns the epoch, or None where there was nothing to load.
     """
-    from checkpoint_files import find_checkpoint, run_folder
     from dassl.utils import load_checkpoint
+    from support.checkpoint_files import find_checkpoint, run_folder
 
     names = trainer.get_model_names()
     if not model_dir or not names or hasattr(trainer, "loaded_epoch"):
@@ -364,7 +363,7 @@ def load_trained(trainer, model_dir: str, epoch: int | None) -> int | None:
 
 def run_of_model(trainer, args: argparse.Namespace) -> str:
     """The folder of the run whose model is tested, wherever in or above it --model-dir points; "" where none is."""
-    from checkpoint_files import find_checkpoint
+    from support.checkpoint_files import find_checkpoint
 
     if not (args.eval_only and args.model_dir and trainer.get_model_names()):
         return ""

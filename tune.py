@@ -22,10 +22,10 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
-import standard_streams
 import train
 from comparison.statistics import harmonic_mean
-from user_error import ConfigError, exit_code
+from support import standard_streams
+from support.user_error import ConfigError, exit_code
 
 CONFIGS = Path(__file__).parent / "configs"
 

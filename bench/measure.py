@@ -21,7 +21,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from clip.linear import linear
-from user_error import UserError, print_error
+from support.user_error import UserError, print_error
 
 Result = TypeVar("Result")
 MATRIX = (2048, 1024, 1024)  # rows, inputs and outputs of the product whose rate is the machine's

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import measure, plain_clip
-from user_error import UserError
+from support.user_error import UserError
 
 ROOT = Path(__file__).parents[1]
 

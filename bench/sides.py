@@ -23,9 +23,9 @@ from clip.model import CLIP, architecture, convert_weights
 from clip.open_clip_module import open_clip_module
 from clip.prompts import Prompts
 from clip.weights import load_state_dict
+from support.user_error import UserError
 from trainers import cocoop, coop, mudpt
 from trainers.prompt_trainer import PromptedCLIP
-from user_error import UserError
 
 VIT_B16 = {
     "embed_dim": 512,

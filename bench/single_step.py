@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from bench import flops, measure, sides
-from user_error import UserError
+from support.user_error import UserError
 
 ROOT = Path(__file__).parents[1]
 ENOUGH_SECONDS = 20.0  # after which a point gets no further step

@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from clip.parts import give_back_freed_memory, tokens_at_once
 from clip.prompts import UNCHANGED, Prompts, at_layer
-from user_error import ConfigError
+from support.user_error import ConfigError
 
 if TYPE_CHECKING:
     from clip.model import CLIP

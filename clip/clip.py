@@ -13,7 +13,7 @@ from clip import weights
 from clip.model import CLIP, build_model
 from clip.simple_tokenizer import SimpleTokenizer
 from clip.weights import PIXEL_MEAN, PIXEL_STD
-from user_error import DataError
+from support.user_error import DataError
 
 __all__ = ["available_models", "build_model", "load", "tokenize"]
 

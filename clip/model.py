@@ -19,7 +19,7 @@ from clip.class_text import ClassText, encode_class_text
 from clip.linear import Linear, linear
 from clip.parts import tokens_at_once
 from clip.prompts import UNCHANGED, Layer, Prompts, at_layer
-from user_error import ConfigError
+from support.user_error import ConfigError
 
 HEAD_WIDTH = 64  # of the attention heads of OpenAI's models; `CLIP` takes other numbers of heads
 

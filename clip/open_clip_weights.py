@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from torch import Tensor, nn
 
 from clip.model import QuickGELU, architecture
-from user_error import CheckpointError, ConfigError, DownloadError, did_you_mean
-from verified_download import checksum, describe
+from support.user_error import CheckpointError, ConfigError, DownloadError, did_you_mean
+from support.verified_download import checksum, describe
 
 PREFIX = "open_clip:"
 

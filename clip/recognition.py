@@ -9,8 +9,8 @@ import zipfile
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from regular_file import regular_only
-from user_error import shorten
+from support.regular_file import regular_only
+from support.user_error import shorten
 
 TAKE_ANOTHER = "take a CLIP in OpenAI's layout, as OpenAI and open_clip publish it"
 MERGE = "merge the adapter into its model, then save that"

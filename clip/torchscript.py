@@ -24,8 +24,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from regular_file import regular_only
-from tensor_file import LONGEST_PICKLE, check_pickle, check_tensors, is_archive, unreadable
+from support.regular_file import regular_only
+from support.tensor_file import LONGEST_PICKLE, check_pickle, check_tensors, is_archive, unreadable
 
 MOST_MODULES = 10_000
 DEEPEST = 50  # modules within modules

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from clip import open_clip_weights, recognition, torchscript
 from clip.model import CLIP, build_model
-from state_dicts import find_state_dict
-from tensor_file import check_finite, read_tensor_file
-from user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean, shorten
-from verified_download import alone, checksum
-from verified_download import fetch as _fetch
+from support.state_dicts import find_state_dict
+from support.tensor_file import check_finite, read_tensor_file
+from support.user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean, shorten
+from support.verified_download import alone, checksum
+from support.verified_download import fetch as _fetch
 
 TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tiny", "tiny_clip.pt")
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pre-training images, RGB in 0..1

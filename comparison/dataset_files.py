@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from comparison.methods import ROOT, read_yaml_file
-from user_error import ConfigError, did_you_mean
+from support.user_error import ConfigError, did_you_mean
 
 EMBEDDED = "tiny"  # the backbone in clip/tiny, which the embedded datasets name
 

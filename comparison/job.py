@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from comparison.methods import ROOT
 from comparison.run_spec import RESULTS, RunSpec
-from user_error import ResultsError, UserError
+from support.user_error import ResultsError, UserError
 
 if TYPE_CHECKING:
     from comparison.settings import Settings

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from user_error import ConfigError, did_you_mean
+from support.user_error import ConfigError, did_you_mean
 
 _ROOT = Path(__file__).resolve().parents[1]
 ROOT = Path() if Path.cwd() == _ROOT else _ROOT  # short paths in messages and results

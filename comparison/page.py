@@ -28,7 +28,7 @@ from comparison.settings import digest
 from comparison.statistics import Measure
 from comparison.tables import Row, Table, Value, cost_cells
 from dassl.utils import atomic_write
-from regular_file import regular_only
+from support.regular_file import regular_only
 
 LONGEST_LOG = 2_000_000  # bytes; of a longer one, the beginning and the end are kept
 SOURCES = Path(__file__).parent

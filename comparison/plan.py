@@ -14,7 +14,7 @@ from comparison.dataset_files import check_dataset, embedded_datasets, is_embedd
 from comparison.job import Job
 from comparison.methods import Method, find_method, methods_here
 from comparison.run_spec import DOMAIN_SHIFTS, RunSpec, dataset_name, protocol_of_test, shots_of
-from user_error import shorten
+from support.user_error import shorten
 
 CROSS_DATASETS = (
     *("caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),

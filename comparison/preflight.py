@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 
 from comparison.job import Job
-from user_error import user_message
+from support.user_error import user_message
 
 NOT_OF_THE_IMAGES = ("DATASET.NUM_SHOTS", "DATASET.SUBSAMPLE_CLASSES")  # settings that the same files serve
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from dassl.utils import read_json
-from user_error import ResultsError
+from support.user_error import ResultsError
 
 DEEPEST = 20
 MOST_VALUES = 1_000_000

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regular_file import regular_only
+from support.regular_file import regular_only
 
 if TYPE_CHECKING:
     from dassl.config import CfgNode

@@ -21,8 +21,8 @@ from comparison.run_spec import PROTOCOLS, RESULTS, RunSpec
 from comparison.settings import Settings, describe, differing, settings_of
 from dassl.config.safe_yaml import load_yaml
 from parse_test_res import AFTER_TEST, AFTER_TRAINING, final_value
-from regular_file import regular_only
-from user_error import DataError, ResultsError
+from support.regular_file import regular_only
+from support.user_error import DataError, ResultsError
 
 OWN_NAME = (  # what to do with two runs under one name
     "delete one of them, or repeat it under a name of its own (train.py and benchmark.py: --variant NAME; scripts: "

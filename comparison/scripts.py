@@ -25,7 +25,7 @@ from comparison.job import Job
 from comparison.methods import ROOT, read_method
 from comparison.plan import Runs
 from comparison.run_spec import RESULTS
-from user_error import ConfigError, ResultsError, exit_code
+from support.user_error import ConfigError, ResultsError, exit_code
 
 FEW_SHOT_SEEDS = (1, 2, 3)
 

@@ -24,7 +24,7 @@ from comparison.methods import ROOT
 from comparison.sweep import Task
 from comparison.workers import start_process, stop_process
 from dassl.utils import read_json, write_json
-from user_error import ProcessError, ResultsError
+from support.user_error import ProcessError, ResultsError
 
 POLL = 5.0  # seconds from one look at the queue to the next
 MOST_TIMEOUTS = 50  # how often a run may reach its time limit and go on

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from comparison.job import Job
 from comparison.statistics import mean_of
-from user_error import UserError
+from support.user_error import UserError
 
 ATTEMPTS = 2
 USER_ERROR = 2  # exit code of a run that its user must correct; it would end so again

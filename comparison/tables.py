@@ -11,7 +11,7 @@ from comparison.published import published
 from comparison.run_spec import PROTOCOLS, RunSpec, in_words
 from comparison.runs import Run, by_method, group, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
-from user_error import ConfigError, did_you_mean, shorten
+from support.user_error import ConfigError, did_you_mean, shorten
 
 LEGEND = """\
 Accuracy in %: mean ± standard deviation over the seeds (ddof 0, as CoOp's parse_test_res.py); H: harmonic mean of the

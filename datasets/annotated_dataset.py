@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from dassl.data.datasets import Datum
-from user_error import DataError
+from support.user_error import DataError
 
 from .annotations import parse_lines
 from .split_dataset import SplitDataset

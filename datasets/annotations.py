@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from regular_file import regular_only
-from user_error import DataError
+from support.regular_file import regular_only
+from support.user_error import DataError
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import os
 import tempfile
 from abc import abstractmethod
 
-from user_error import DataError
+from support.user_error import DataError
 
 from .split_dataset import SplitDataset
 from .splits import Split, write_split

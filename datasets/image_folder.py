@@ -5,7 +5,7 @@ from itertools import chain
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils.image_formats import describe_unread, is_image, suffixes_read, unread_format
-from user_error import DataError, did_you_mean
+from support.user_error import DataError, did_you_mean
 
 from .class_names import normal_form
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
@@ -28,9 +28,9 @@ class ImageFolder(OwnImages):
 
     Labels follow the sorted folder names; OwnImages tells where class names come from. Images end in one of
     `image_formats.suffixes_read`, in upper or lower case, and count to the class however deep they lie in its folder.
-    Links are followed, but none may lead to a folder twice. Hidden files and folders and those of systems
-    (`system_files.py`) are passed over, and so are files beside the class folders; other files in a class folder get a
-    notice.
+    Links are followed, but none may lead to a folder twice. Hidden files and folders and those of systems (see
+    `support.system_files`) are passed over, and so are files beside the class folders; other files in a class folder
+    get a notice.
     """
 
     split_file = "split_image_folder.json"

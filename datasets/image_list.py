@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils.image_formats import require_format
-from user_error import DataError, did_you_mean
+from support.user_error import DataError, did_you_mean
 
 from .class_names import normal_form
 from .near_files import NearFiles, advice_on

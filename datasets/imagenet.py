@@ -3,7 +3,7 @@
 import os
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from user_error import DataError, did_you_mean
+from support.user_error import DataError, did_you_mean
 
 from .imagenet_family import ImageNetFamily, read_classnames
 from .splits import Split, sample_few_shot

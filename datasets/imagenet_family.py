@@ -6,7 +6,7 @@ Folders are listed anew in each run, which takes seconds; nothing is cached.
 import os
 
 from dassl.data.datasets import Datum
-from user_error import DataError
+from support.user_error import DataError
 
 from .annotations import parse_lines
 from .split_dataset import SplitDataset

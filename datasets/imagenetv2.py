@@ -3,7 +3,7 @@
 import os
 
 from dassl.data.datasets import DATASET_REGISTRY
-from user_error import DataError
+from support.user_error import DataError
 
 from .imagenet_family import ImageNetVariant, read_classnames
 from .splits import list_folders

@@ -3,7 +3,7 @@
 import os
 
 from dassl.utils.image_formats import is_image
-from user_error import shorten
+from support.user_error import shorten
 
 from .class_names import normal_form
 

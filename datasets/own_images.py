@@ -8,9 +8,9 @@ from itertools import chain
 
 from dassl.data.datasets import Datum
 from dassl.engine.val_use import use_of_val
-from regular_file import regular_only
-from system_files import is_system_file
-from user_error import DataError, did_you_mean, shorten
+from support.regular_file import regular_only
+from support.system_files import is_system_file
+from support.user_error import DataError, did_you_mean, shorten
 
 from .class_names import both, is_code, normal_form, tokens
 from .split_dataset import SplitDataset

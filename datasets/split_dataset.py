@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from dassl.data.datasets import DatasetBase, Datum
-from user_error import DataError, UserError
+from support.user_error import DataError, UserError
 
 from .splits import (
     Split,

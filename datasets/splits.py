@@ -22,8 +22,8 @@ from itertools import chain
 
 from dassl.data.datasets import Datum
 from dassl.utils import write_json
-from system_files import is_system_file
-from user_error import ConfigError, DataError, did_you_mean, shorten
+from support.system_files import is_system_file
+from support.user_error import ConfigError, DataError, did_you_mean, shorten
 
 from .annotations import read_json
 from .class_names import both, tokens

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from comparison.slurm import minutes_of
+from support.user_error import UserError
 from tests.slurm_cluster import missing, slurm_cluster
-from user_error import UserError
 
 
 @pytest.fixture

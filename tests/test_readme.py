@@ -16,7 +16,7 @@ def readme(root):
 def test_the_example_of_a_new_method_is_short_and_runs(readme, root, tmp_path):
     code = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)[1]
     assert len(code.splitlines()) < 60
-    for name in ("clip", "comparison", "dassl", "datasets", "trainers", "configs"):
+    for name in ("clip", "comparison", "dassl", "datasets", "support", "trainers", "configs"):
         shutil.copytree(root / name, tmp_path / name)
     for file in root.glob("*.py"):
         shutil.copy(file, tmp_path)

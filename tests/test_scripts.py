@@ -34,10 +34,8 @@ METHODS = {
 def project(root, tmp_path) -> Path:
     """A root with the scripts and three datasets, of which `small` names the embedded backbone."""
     project = tmp_path / "project"
-    for folder in ("scripts", "comparison"):
+    for folder in ("scripts", "comparison", "support"):
         shutil.copytree(root / folder, project / folder)
-    for module in ("user_error", "regular_file", "standard_streams", "system_limits"):
-        shutil.copy(root / f"{module}.py", project)
     datasets = project / "configs" / "datasets"
     datasets.mkdir(parents=True)
     (datasets / "imagenet.yaml").write_text("DATASET:\n  NAME: ImageNet\n")

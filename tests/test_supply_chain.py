@@ -112,7 +112,7 @@ def test_every_fetch_goes_through_one_door():
             r"^ *(import|from) (urllib\.request|requests|http\.client|socket|ftplib)", (ROOT / file).read_text(), re.M
         )
     }
-    assert callers == {"verified_download.py"}
+    assert callers == {"support/verified_download.py"}
 
 
 def test_checkpoints_of_openai_have_their_hash_in_the_address():

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import tune
-from user_error import UserError
+from support.user_error import UserError
 
 
 def test_a_grid_is_all_combinations():

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 
 def copy_tree(folder: Path) -> Path:
     """Copy what train.py needs into ``folder``, and return it."""
-    for name in ("clip", "comparison", "dassl", "datasets", "trainers", "configs"):
+    for name in ("clip", "comparison", "dassl", "datasets", "support", "trainers", "configs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.glob("*.py"):
         shutil.copy(file, folder)

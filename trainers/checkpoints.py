@@ -17,9 +17,9 @@ from torch import Tensor
 import clip
 from clip.model import CLIP
 from dassl.utils import load_checkpoint
-from state_dicts import find_state_dict
-from tensor_file import check_finite
-from user_error import CheckpointError
+from support.state_dicts import find_state_dict
+from support.tensor_file import check_finite
+from support.user_error import CheckpointError
 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")

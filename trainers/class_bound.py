@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clip.simple_tokenizer import SimpleTokenizer
-from user_error import CheckpointError, did_you_mean
+from support.user_error import CheckpointError, did_you_mean
 
 _tokenizer = SimpleTokenizer()
 

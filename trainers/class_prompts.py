@@ -9,7 +9,7 @@ import clip
 from clip.class_text import POSITIONS, ClassText
 from clip.model import CLIP
 from clip.simple_tokenizer import SimpleTokenizer
-from user_error import ConfigError, did_you_mean
+from support.user_error import ConfigError, did_you_mean
 
 CONTEXT_STD = 0.02  # of randomly initialised prompt vectors, in every method of the CoOp family
 

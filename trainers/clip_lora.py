@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from clip.model import VisionTransformer
 from clip.prompts import UNCHANGED, Layer, Prompts
 from dassl.engine import TRAINER_REGISTRY
+from support.user_error import ConfigError
 from trainers.class_prompts import at_least_one, one_of, template_text
 from trainers.options import NOT_NEGATIVE, POSITIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import DEFAULT_TEMPLATE, TEMPLATES, dataset_template
-from user_error import ConfigError
 
 ENCODERS = ("both", "text", "vision")
 # From which layer and up to which (exclusive), as fractions of their number; the released code lists the layers.

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from checkpoint_files import find_checkpoint
 from clip.model import CLIP, VisionTransformer, convert_weights
 from clip.weights import load_clip, report_normalization
 from dassl.data import build_data_loader
@@ -16,6 +15,8 @@ from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights, progress_bar
+from support.checkpoint_files import find_checkpoint
+from support.user_error import CheckpointError, ConfigError, UserError
 from trainers.checkpoints import (
     Checkpoint,
     check_fits,
@@ -28,7 +29,6 @@ from trainers.collapse import collapse_warning
 from trainers.epoch_average import EpochAverage
 from trainers.options import Range
 from trainers.templates import dataset_template, frozen_text_features
-from user_error import CheckpointError, ConfigError, UserError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "amp")
 ZERO_SHOT = "zero_shot_acc"  # among what the steps of the last epoch report

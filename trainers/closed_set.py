@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
+from support.user_error import ConfigError
 from trainers.feature_adapter import FeatureTrainer
-from user_error import ConfigError
 
 
 class ClosedSetTrainer(FeatureTrainer):

@@ -9,12 +9,12 @@ from torch import nn
 
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
+from support.user_error import ConfigError
 from trainers.class_bound import ClassBound
 from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
 from trainers.clip_trainer import load_clip_to_cpu
 from trainers.coop_nodes import COOP
 from trainers.prompt_trainer import PromptTrainer
-from user_error import ConfigError
 
 __all__ = ["CoOp", "load_clip_to_cpu"]  # CoOp's own zero-shot trainer imports the loader from here
 

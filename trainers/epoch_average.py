@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from user_error import CheckpointError, ConfigError
+from support.user_error import CheckpointError, ConfigError
 
 
 def gaussian_weights(epochs: int, mean: float, std: float, key: str) -> list[float]:

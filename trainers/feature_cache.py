@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from support.user_error import CheckpointError
 from trainers.class_bound import ClassBound, rows_of
-from user_error import CheckpointError
 
 SMALLEST = 0.1  # beta and alpha of the search
 

@@ -11,9 +11,9 @@ import clip
 from clip.class_text import ClassText
 from clip.model import CLIP
 from clip.prompts import Prompts
+from support.user_error import CheckpointError
 from trainers.class_prompts import at_least_one, class_text, context_from_words, context_words, random_context
 from trainers.clip_trainer import require_vit
-from user_error import CheckpointError
 
 WORDS_UP_TO = 4  # longest context that words initialise in the released codes
 # Where released whole-model checkpoints keep prompts: the first layer's, then each deeper layer's in its block.

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
+from support.user_error import DataError
 from trainers.class_bound import ClassBound
 from trainers.closed_set import ClosedSetTrainer
-from user_error import DataError
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from user_error import ConfigError
+from support.user_error import ConfigError
 
 
 @dataclass(frozen=True)

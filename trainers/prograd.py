@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
 from dassl.metrics import compute_accuracy
+from support.user_error import ConfigError
 from trainers.class_prompts import at_least_one, class_text, context_from_words, random_context
 from trainers.options import NOT_NEGATIVE, POSITIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import dataset_template, frozen_text_features
-from user_error import ConfigError
 
 # Templates of the released code where they are not CoOp's: the class name stands last, after all words.
 TEMPLATES = {

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from clip.model import CLIP
 from clip.prompts import Prompts
+from support.user_error import ConfigError
 from trainers.clip_trainer import CLIPTrainer
-from user_error import ConfigError
 
 FIXED_TRANSFORMS = {"center_crop", "normalize", "instance_norm"}  # those that give an image the same pixels each time
 MOST_CACHED_BYTES = 2**30  # of the training images' features

@@ -16,12 +16,12 @@ from clip.clip import TextTooLongError
 from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
+from support.user_error import ConfigError
 from trainers.class_prompts import context_from_words, random_context, words_and_length
 from trainers.consistency import loss_near_text
 from trainers.options import NOT_NEGATIVE
 from trainers.prompt_trainer import PromptTrainer
 from trainers.templates import dataset_template, frozen_text_features, own_template
-from user_error import ConfigError
 
 # Templates of the released code where they are not CoOp's.
 TEMPLATES = {

@@ -15,6 +15,7 @@ import math
 from torch.optim.lr_scheduler import LambdaLR
 
 from dassl.engine import TRAINER_REGISTRY
+from support.user_error import ConfigError
 from trainers.clip_trainer import LEARNER
 from trainers.closed_set import ClosedSetTrainer
 from trainers.feature_adapter import zero_shot_weights
@@ -22,7 +23,6 @@ from trainers.feature_cache import SMALLEST, Cache
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.options import NOT_NEGATIVE, Range
 from trainers.templates import DEFAULT_TEMPLATE, dataset_template
-from user_error import ConfigError
 
 # The released settings: largest beta and alpha of the search, alpha before it. Data sets without any have ImageNet's.
 RELEASED = {

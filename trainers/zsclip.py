@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY, TrainerX
+from support.user_error import ConfigError
 from trainers.clip_trainer import load_clip_to_cpu
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.templates import dataset_template, ensemble_features
-from user_error import ConfigError
 
 
 @TRAINER_REGISTRY.register()

@@ -17,7 +17,7 @@ import yaml
 
 from dassl.config.safe_yaml import LONGEST, load_yaml
 from dassl.utils.errors import ConfigError
-from regular_file import regular_only
+from support.regular_file import regular_only
 
 _LARGEST = {bool: 1, int: 2**53, float: 3.4e38}  # what floats and 32 bits hold
 _VALUE_TYPES = (bool, int, float, str, list, tuple, type(None))

@@ -3,9 +3,9 @@
 import itertools
 import os.path as osp
 
-from checkpoint_files import numbered_checkpoints
 from dassl.utils import CheckpointError, load_checkpoint, newest_checkpoints
-from tensor_file import unreadable
+from support.checkpoint_files import numbered_checkpoints
+from support.tensor_file import unreadable
 
 Found = dict[str, tuple[str, dict]]  # of each model the path of its checkpoint and what it holds
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from checkpoint_files import run_folder
 from dassl.data import DataManager
 from dassl.data.epoch_loader import share_of_images
 from dassl.evaluation import build_evaluator
@@ -41,7 +40,8 @@ from dassl.utils.distributed import average_summary, barrier, broadcast, gather,
 from dassl.utils.lazy_names import lazy_names
 from dassl.utils.random_states import check_random_states, random_states, set_random_states
 from dassl.utils.stop import StopRequest, deferred, stop_if_asked
-from user_error import shorten
+from support.checkpoint_files import run_folder
+from support.user_error import shorten
 
 from .epoch_batches import EpochBatches
 from .simple_net import SimpleNet

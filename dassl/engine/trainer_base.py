@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from checkpoint_files import POINTER, numbered_checkpoints
 from dassl.utils import (
     CheckpointError,
     NonFiniteLossError,
@@ -18,6 +17,7 @@ from dassl.utils import (
     tolist_if_not,
 )
 from dassl.utils.distributed import average, average_gradients, is_main
+from support.checkpoint_files import POINTER, numbered_checkpoints
 
 from .resume import latest_common
 

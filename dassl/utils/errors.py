@@ -1,6 +1,6 @@
 """Mistakes that the person at the keyboard can mend, told in one line."""
 
-from user_error import (
+from support.user_error import (
     CheckpointError,
     ConfigError,
     DataError,

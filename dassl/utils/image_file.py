@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from regular_file import regular_only
+from support.regular_file import regular_only
 
 from .errors import DataError
 from .image_formats import formats_to_try, identify

@@ -11,7 +11,7 @@ from typing import IO
 from PIL import features
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from user_error import DataError, shorten
+from support.user_error import DataError, shorten
 
 # Pillow's formats that are read. Of the others that Pillow knows, some start programs of the system, as EPS does.
 ALWAYS_READ = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")

@@ -6,7 +6,7 @@ import time
 
 from tqdm import tqdm
 
-from standard_streams import show_any_letter
+from support.standard_streams import show_any_letter
 
 from .errors import cannot_write
 from .progress import bars_are_shown

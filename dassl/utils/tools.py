@@ -12,8 +12,8 @@ from importlib import metadata
 import numpy as np
 import torch
 
-from regular_file import regular_only
-from system_files import is_system_file
+from support.regular_file import regular_only
+from support.system_files import is_system_file
 
 from .atomic import atomic_write
 from .errors import ConfigError, DataError, OutputError, UnknownNameError, did_you_mean

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 import torch
 import torch.nn as nn
 
-from checkpoint_files import BEST, POINTER, checkpoint_of, last_checkpoint
-from state_dicts import find_state_dict
-from tensor_file import check_finite, is_archive, read_tensor_file, unreadable
+from support.checkpoint_files import BEST, POINTER, checkpoint_of, last_checkpoint
+from support.state_dicts import find_state_dict
+from support.tensor_file import check_finite, is_archive, read_tensor_file, unreadable
 
 from .atomic import atomic_write
 from .distributed import is_main

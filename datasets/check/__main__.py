@@ -14,9 +14,9 @@ import argparse
 import os
 import sys
 
-import standard_streams
 from dassl.utils import progress_bar
-from user_error import ConfigError, OneLineParser, exit_code
+from support import standard_streams
+from support.user_error import ConfigError, OneLineParser, exit_code
 
 from .inspection import SAMPLE, inspect, published_names, resolve
 from .report import render

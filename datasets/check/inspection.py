@@ -20,7 +20,7 @@ from datasets.generated_dataset import GeneratedDataset
 from datasets.prepare.sources import SOURCES
 from datasets.split_dataset import SplitDataset
 from datasets.splits import PARTS, Split, by_label, split_classes, split_hash
-from user_error import DataError, UserError, did_you_mean, shorten
+from support.user_error import DataError, UserError, did_you_mean, shorten
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 SAMPLE = 200  # images looked at unless all are

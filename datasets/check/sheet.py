@@ -18,7 +18,7 @@ from dassl.data.datasets import Datum
 from dassl.data.transforms.image_ops import CenterCrop, Compose, Resize
 from dassl.utils import atomic_write, progress_bar, read_image
 from datasets.splits import by_label
-from user_error import DataError, UserError
+from support.user_error import DataError, UserError
 
 from .inspection import Inspection, spread
 from .report import images_per_class

@@ -16,10 +16,10 @@ import argparse
 import os
 import sys
 
-import standard_streams
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
-from user_error import DataError, OneLineParser, exit_code
+from support import standard_streams
+from support.user_error import DataError, OneLineParser, exit_code
 
 from .layout import lay_out
 from .sources import SOURCES

@@ -20,8 +20,8 @@ from typing import IO, NamedTuple
 
 from dassl.utils import progress_bar
 from datasets.splits import printable
-from user_error import DataError
-from verified_download import require_space
+from support.user_error import DataError
+from support.verified_download import require_space
 
 MOST_MEMBERS = 5_000_000
 MOST_BYTES = 200 * 10**9  # unpacked; ImageNet has 155 GB

@@ -4,8 +4,8 @@ import os
 import shutil
 from contextlib import suppress
 
-from user_error import DataError
-from verified_download import alone, checksum, describe, fetch, require_space
+from support.user_error import DataError
+from support.verified_download import alone, checksum, describe, fetch, require_space
 
 from .archives import unpack
 from .sources import Archive, Source, downloads_folder, in_bytes, is_there
@@ -25,7 +25,7 @@ def lay_out(
     Args:
         name: of the data set, for messages and the downloads folder.
         root: the data root; ``dataset_dir``, the data set's folder, is usually in it.
-        scheme: see `verified_download.fetch`.
+        scheme: see `support.verified_download.fetch`.
 
     Raises:
         UserError: an archive cannot be fetched, is not the published one, or is refused; no space; no permission.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from verified_download import describe
+from support.verified_download import describe
 
 
 @dataclass(frozen=True)

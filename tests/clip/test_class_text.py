@@ -8,8 +8,8 @@ from bench import plain_clip
 from clip import parts
 from clip.class_text import ClassText, densest_rows
 from clip.prompts import Prompts
+from support.user_error import UserError
 from tests.seeded_weights import seeded_state_dict, seeded_tensor
-from user_error import UserError
 
 NAMES = ["dog", "a very long name of a very rare bird", "cat", "zebra crossing"]
 N, D = 5, 64

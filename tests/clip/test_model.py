@@ -7,8 +7,8 @@ import torch
 import clip
 from clip.model import QuickGELU, build_model
 from clip.weights import load_clip
+from support.user_error import UserError
 from tests.seeded_weights import seeded_images, seeded_state_dict
-from user_error import UserError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/clip_features.json").read_text())
 KINDS = ["vit", "resnet"]

@@ -15,7 +15,7 @@ import clip
 from clip import open_clip_weights, weights
 from clip.class_text import ClassText
 from clip.model import QuickGELU, architecture, build_model
-from user_error import UserError
+from support.user_error import UserError
 
 TEXTS = ["a photo of a dog.", "a photo of a large and very old steam engine, taken at night.", "cat"]
 # Heads of another width than OpenAI's 64, so that heads which are not read from the configuration give other features.

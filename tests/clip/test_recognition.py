@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from clip import weights
+from support.user_error import UserError
 from tests.seeded_weights import seeded_state_dict
-from user_error import UserError
 
 HUGGING_FACE = (
     "text_model.embeddings.token_embedding.weight text_model.encoder.layers.0.self_attn.q_proj.weight logit_scale "

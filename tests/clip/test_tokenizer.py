@@ -10,7 +10,7 @@ import torch
 import clip
 from clip import simple_tokenizer
 from clip.open_clip_module import open_clip_module
-from user_error import UserError
+from support.user_error import UserError
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests/golden/tokens.json").read_text())

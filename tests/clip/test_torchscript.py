@@ -8,7 +8,7 @@ import torch
 
 from clip import clip, weights
 from clip.torchscript import read_state_dict
-from user_error import CheckpointError
+from support.user_error import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch.jit is deprecated, and tracing warns of every Python branch
 

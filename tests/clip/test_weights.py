@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from yacs.config import CfgNode
 
 from clip import clip, weights
+from support.user_error import UserError
 from tests.seeded_weights import seeded_state_dict
-from user_error import UserError
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ if __name__ == "__main__":
 from comparison.page import read_log, write_page
 from comparison.runs import read_runs
 from comparison.tables import all_tables
+from support.user_error import UserError
 from tests.fake_runs import FakeRuns, add_comparison
-from user_error import UserError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "report.html"
 NOTE = """\

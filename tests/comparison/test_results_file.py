@@ -7,8 +7,8 @@ import pytest
 
 from comparison.results_file import read_results
 from comparison.runs import read_runs
+from support.user_error import DataError, ResultsError
 from tests.fake_runs import FakeRuns
-from user_error import DataError, ResultsError
 
 
 @pytest.fixture

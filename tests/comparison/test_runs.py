@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from comparison.runs import read_runs
+from support.user_error import UserError
 from tests.fake_runs import FakeRuns
-from user_error import UserError
 
 
 @pytest.fixture

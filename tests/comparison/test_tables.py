@@ -7,8 +7,8 @@ from comparison.published import DATASETS
 from comparison.rendering import render, size
 from comparison.runs import read_runs
 from comparison.tables import all_tables
+from support.user_error import UserError
 from tests.fake_runs import FakeRuns
-from user_error import UserError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from datasets import annotations
-from user_error import DataError
+from support.user_error import DataError
 
 
 def test_lines_are_numbered_and_empty_ones_and_marks_of_editors_dropped(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from datasets.own_images import FEWEST_TO_SPLIT, read_class_names
 from datasets.splits import ListedImage, split_classes
-from user_error import UserError
+from support.user_error import UserError
 
 FOLDERS = {"n01440764": 4, "n01443537": 4}
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-import verified_download
 from dassl.data.datasets import DATASET_REGISTRY
 from datasets.check.inspection import known_names
 from datasets.prepare import __main__ as command
 from datasets.prepare import archives, layout
 from datasets.prepare.archives import unpack
 from datasets.prepare.sources import SOURCES, Source
+from support import verified_download
 from tests.datasets.fake_trees import as_lists, make_tree
 from tests.file_server import FileServer
 

@@ -9,9 +9,9 @@ import zipfile
 
 import torch
 
-import tensor_file
 from clip import weights
 from dassl.engine import TRAINER_REGISTRY, TrainerX
+from support import tensor_file
 from tests.errors.cases import case, cases
 from tests.errors.person import Person
 from tests.seeded_weights import seeded_state_dict

@@ -283,7 +283,7 @@ def yaml_of_a_list(person):
 @case('<kind> "<name>" is defined twice, in <module> and in <module>: rename or remove one')
 def copied_trainer_file(person):
     for path in ROOT.iterdir():
-        if path.name in ("clip", "comparison", "configs", "dassl", "datasets") or path.suffix == ".py":
+        if path.name in ("clip", "comparison", "configs", "dassl", "datasets", "support") or path.suffix == ".py":
             (person.folder / path.name).symlink_to(path)
     (person.folder / "trainers").mkdir()
     for path in (ROOT / "trainers").glob("*.py"):

@@ -13,12 +13,12 @@ import torch
 
 import draw_curves
 import parse_test_res
-import verified_download
 from clip import weights
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from dassl.engine.trainer import SMALLEST_LOSS_SCALE
 from dassl.engine.trainer_base import TrainerBase
 from dassl.utils import logger
+from support import verified_download
 from tests.errors.cases import case, cases
 from tests.errors.data_cases import packed, publish
 from tests.errors.person import ROOT, Person

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from user_error import UserError
+from support.user_error import UserError
 
 # command: its function, and arguments that are a mistake
 COMMANDS = {

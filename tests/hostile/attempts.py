@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from user_error import UserError
+from support.user_error import UserError
 
 set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")  # not a folder of this repository
 SECONDS = 20  # after which an input counts as hanging; most take milliseconds

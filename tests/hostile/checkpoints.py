@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from checkpoint_files import find_checkpoint
 from clip.weights import load_clip
 from dassl.utils import load_checkpoint, load_pretrained_weights
+from support.checkpoint_files import find_checkpoint
+from support.user_error import CheckpointError
 from tests.hostile.attempts import Kind
 from tests.hostile.mutations import VALUES, damaged, restructured
 from tests.seeded_weights import seeded_state_dict
 from trainers.checkpoints import check_fits, read_checkpoint
-from user_error import CheckpointError
 
 
 class Learner(nn.Module):

@@ -18,9 +18,9 @@ from datasets.annotations import label_of, parse_lines, parse_mat
 from datasets.image_list import ImageList
 from datasets.imagenet_family import read_classnames
 from datasets.splits import check_split, read_split
+from support.user_error import UserError
 from tests.hostile.attempts import Kind, snapshot
 from tests.hostile.mutations import damaged, restructured
-from user_error import UserError
 
 NAMES = [f"{label}_{number}.png" for label in ("cat", "dog") for number in range(4)]
 ENTRIES = [[name, int(name.startswith("dog")), name[:3]] for name in NAMES]

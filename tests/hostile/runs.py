@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import train
 from dassl.config import all_items, get_cfg_default
+from support.user_error import ConfigError
 from tests.hostile.attempts import Kind
-from user_error import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "1", "DATALOADER.NUM_WORKERS", "0", "TEST.NO_TEST", "True"]

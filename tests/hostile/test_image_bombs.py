@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from dassl.utils import read_image
+from support.user_error import DataError
 from tests.hostile.attempts import Memory, limited_time
-from user_error import DataError
 
 MEGABYTES = 300
 HUGE = 2**28  # bytes, packed into a quarter of a megabyte

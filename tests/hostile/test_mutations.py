@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from support.user_error import DataError, UserError
 from tests.hostile.attempts import Hang, Kind, attempt, limited_time, try_all
 from tests.hostile.kinds import by_name
-from user_error import DataError, UserError
 
 INPUTS = int(os.environ.get("HOSTILE_INPUTS", 500))
 

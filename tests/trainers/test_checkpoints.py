@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from checkpoint_files import find_checkpoint
 from dassl.utils import MetricMeter
+from support.checkpoint_files import find_checkpoint
+from support.user_error import UserError
 from tests.golden_cases import build_trainer
 from trainers.checkpoints import read_checkpoint
 from trainers.feature_cache import Cache
-from user_error import UserError
 
 NAMES = ["dog", "jeep"]
 CTX = torch.ones(2, 3)

@@ -1,7 +1,7 @@
 import pytest
 
+from support.user_error import UserError
 from trainers.class_prompts import class_text
-from user_error import UserError
 
 
 @pytest.mark.parametrize("key", [{}, {"key": "TRAINER.X.CLASS_TOKEN_POSITION"}])

@@ -13,10 +13,10 @@ from yacs.config import CfgNode
 import clip
 from bench import plain_clip
 from clip.model import convert_weights
+from support.user_error import UserError
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
 from trainers import clip_lora
 from trainers.prompt_trainer import PromptedCLIP
-from user_error import UserError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/clip_lora.json").read_text())
 NAMES, TEMPLATE = GOLDEN["class_names"], GOLDEN["template"]

@@ -11,6 +11,7 @@ import train
 from bench import plain_clip
 from comparison.methods import read_method
 from comparison.runs import read_runs
+from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
     build_trainer,
@@ -21,7 +22,6 @@ from tests.golden_cases import (
 )
 from tests.seeded_weights import seeded_images, seeded_state_dict
 from trainers.class_prompts import template_text
-from user_error import UserError
 
 METHODS = {"VPT": "vpt", "IVLP": "ivlp", "MaPLe": "maple"}
 GOLDEN = {trainer: golden(name) for trainer, name in METHODS.items()}

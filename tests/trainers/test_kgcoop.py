@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
     assert_checkpoint_serves_other_classes,
@@ -14,7 +15,6 @@ from tests.golden_cases import (
 )
 from trainers import templates
 from trainers.kgcoop import TEMPLATES
-from user_error import UserError
 
 GOLDEN = golden("kgcoop")
 

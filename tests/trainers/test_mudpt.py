@@ -9,10 +9,10 @@ from yacs.config import CfgNode
 
 import clip
 from bench import plain_clip
+from support.user_error import UserError
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
 from trainers import mudpt
 from trainers.prompt_trainer import PromptedCLIP
-from user_error import UserError
 
 CLASS_NAMES = ["dog", "golden_retriever", "black and white zebra crossing at night", "jeep", "2012 Ferrari"]
 LABELS = torch.tensor([2, 0, 4])

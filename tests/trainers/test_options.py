@@ -7,7 +7,7 @@ import pytest
 import train
 from dassl.config import get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
-from user_error import UserError
+from support.user_error import UserError
 
 
 def check(trainer, **options):

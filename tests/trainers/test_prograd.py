@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dassl.engine import TrainerBase
+from support.user_error import UserError
 from tests.golden_cases import (
     assert_checkpoint_serves_other_classes,
     assert_close,
@@ -16,7 +17,6 @@ from tests.golden_cases import (
 )
 from trainers import templates
 from trainers.prograd import TEMPLATES
-from user_error import UserError
 
 GOLDEN = golden("prograd")
 

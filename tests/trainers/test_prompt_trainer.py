@@ -6,9 +6,10 @@ from yacs.config import CfgNode
 
 import clip
 import trainers
-from checkpoint_files import find_checkpoint
 from clip.model import convert_weights
 from dassl.engine import TRAINER_REGISTRY
+from support.checkpoint_files import find_checkpoint
+from support.user_error import UserError
 from tests.golden_cases import build_trainer
 from tests.seeded_weights import seeded_images, seeded_state_dict
 from trainers import cocoop, coop, mudpt
@@ -16,7 +17,6 @@ from trainers.checkpoints import check_fits
 from trainers.class_prompts import class_text, template_text
 from trainers.clip_trainer import LEARNER, PRECISIONS, usable_precision
 from trainers.prompt_trainer import PromptedCLIP, PromptTrainer
-from user_error import UserError
 
 NAMES = ["dog", "golden_retriever", "jeep"]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dassl.engine import SimpleTrainer
+from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
     assert_close,
@@ -18,7 +19,6 @@ from tests.golden_cases import (
 from trainers.consistency import TEMPLATES, consistency
 from trainers.epoch_average import EpochAverage, gaussian_weights
 from trainers.imagenet_templates import IMAGENET_TEMPLATES
-from user_error import UserError
 
 GOLDEN = golden("promptsrc")
 NODE = ("N_CTX_TEXT", "N_CTX_VISION", "CTX_INIT", "PROMPT_DEPTH_TEXT", "PROMPT_DEPTH_VISION")

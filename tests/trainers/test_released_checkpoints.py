@@ -8,10 +8,10 @@ import torch
 import clip
 import train
 from clip.weights import load_clip
+from support.user_error import UserError
 from tests.golden_cases import assert_close, build_trainer, golden, images_and_labels, seeded
 from tests.seeded_weights import seeded_state_dict
 from trainers.checkpoints import learned_tensors
-from user_error import UserError
 
 # Trainer -> its golden file, the case that the checkpoint in it is of, and the folder that the released code saves to.
 RELEASED = {

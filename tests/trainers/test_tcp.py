@@ -5,6 +5,7 @@ import torch
 
 import clip
 from clip.class_text import ClassText
+from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
     assert_checkpoint_serves_other_classes,
@@ -14,7 +15,6 @@ from tests.golden_cases import (
 )
 from trainers import templates
 from trainers.tcp import AFTER_CONTEXT, TEMPLATES
-from user_error import UserError
 
 GOLDEN = golden("tcp")
 LAYER = GOLDEN["class_prompt_enters_before_layer_index"] + 1

@@ -4,7 +4,7 @@ import pytest
 
 import train
 from dassl.engine import TRAINER_REGISTRY, TrainerX
-from user_error import UserError
+from support.user_error import UserError
 
 
 @TRAINER_REGISTRY.register()

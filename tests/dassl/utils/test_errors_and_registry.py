@@ -20,7 +20,7 @@ def test_a_message_that_a_file_made_long_keeps_its_beginning_and_end():
 
 def test_message_of_a_dataloader_worker_is_found_in_its_traceback():
     text = "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File ...\n"
-    assert str(UserError(f"{text}user_error.UserError: image not found: a.png\n")) == "image not found: a.png"
+    assert str(UserError(f"{text}support.user_error.UserError: image not found: a.png\n")) == "image not found: a.png"
 
 
 def test_registry_by_decorator_and_call():

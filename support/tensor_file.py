@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regular_file import regular_only
-from user_error import CheckpointError
+from support.regular_file import regular_only
+from support.user_error import CheckpointError
 
 LONGEST_PICKLE = 2**24  # bytes; that of a large CLIP has a hundred thousand, as the tensors lie beside it
 _LEGACY_PICKLES = 5  # with which a file of PyTorch before 1.6 begins: magic number, version, system, content, storages

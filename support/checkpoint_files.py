@@ -13,7 +13,7 @@ import os.path as osp
 import re
 from collections.abc import Sequence
 
-from user_error import CheckpointError, did_you_mean, shorten
+from support.user_error import CheckpointError, did_you_mean, shorten
 
 BEST = "model-best.pth.tar"
 POINTER = "checkpoint"

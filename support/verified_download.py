@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from user_error import DownloadError, OutputError, cannot_write
+from support.user_error import DownloadError, OutputError, cannot_write
 
 _CHUNK = 1 << 20  # bytes read at a time
 _TIMEOUT = 30  # seconds without a byte before a connection counts as dropped

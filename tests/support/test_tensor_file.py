@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tensor_file import read_tensor_file
-from user_error import CheckpointError
+from support.tensor_file import read_tensor_file
+from support.user_error import CheckpointError
 
 
 def refusal(file) -> str:
@@ -135,7 +135,7 @@ def test_safetensors_that_claim_more_than_they_hold_are_refused(tmp_path):
 
 
 def test_an_endless_pickle_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("tensor_file.LONGEST_PICKLE", 1000)
+    monkeypatch.setattr("support.tensor_file.LONGEST_PICKLE", 1000)
     buffer = io.BytesIO()
     torch.save({str(number): number for number in range(1000)}, buffer)
     (tmp_path / "a.pt").write_bytes(buffer.getvalue())

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from system_limits import limit_message
+from support.system_limits import limit_message
 
 LONGEST = 4000  # characters of a message; what to do stands at its end
 

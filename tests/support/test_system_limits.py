@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dassl.utils import DataError
-from user_error import user_message
+from support.user_error import user_message
 
 WORKER = "Caught {0} in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  ...\n{0}: {1}"
 BATCHES = ("DATALOADER.TRAIN_X.BATCH_SIZE", "DATALOADER.TEST.BATCH_SIZE", "TRAIN.CHUNK_CLASSES")

@@ -6,10 +6,10 @@ from collections import namedtuple
 
 import pytest
 
-import verified_download
+from support import verified_download
+from support.user_error import UserError
+from support.verified_download import alone, checksum, fetch
 from tests.file_server import FileServer
-from user_error import UserError
-from verified_download import alone, checksum, fetch
 
 CONTENT = random.Random(1).randbytes(100_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from checkpoint_files import find_checkpoint, run_folder
-from user_error import UserError
+from support.checkpoint_files import find_checkpoint, run_folder
+from support.user_error import UserError
 
 NAMES = ("prompt_learner", "VLPromptLearner")
 

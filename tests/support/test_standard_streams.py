@@ -12,7 +12,7 @@ from tests.fake_runs import FakeRuns
 OTHER_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 COMMAND = """\
 import os, sys
-import standard_streams
+from support import standard_streams
 
 def main():
     {}
@@ -96,7 +96,7 @@ def test_without_any_output(command, tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_a_full_disk_stays_an_error(command):
-    words = command('from user_error import exit_code\nreturn exit_code(lambda: print("lost", flush=True))')
+    words = command('from support.user_error import exit_code\nreturn exit_code(lambda: print("lost", flush=True))')
     with open("/dev/full", "w") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and done.stderr.startswith(f"error: {os.strerror(errno.ENOSPC)}: free some space")
