@@ -1,6 +1,7 @@
 """Every method on the embedded CLIP and data, through the command line: train, test, load, and the user's mistakes."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -21,8 +22,10 @@ from clip.model import VisionTransformer
 from clip.weights import TINY
 from dassl.engine import TrainerX
 from datasets import splits
-from trainers import prompt_trainer
-from trainers.clip_trainer import CLIPTrainer
+from trainers import trainer as trainer_module
+from trainers.method import Method
+from trainers.trainer import MethodTrainer
+from trainers.tuned_clip import TunedCLIP
 
 METHODS = [
     *("CoOp", "CoCoOp", "MuDPT", "VPT", "IVLP", "MaPLe", "KgCoOp", "ProGrad", "PromptSRC", "TCP"),
@@ -123,11 +126,12 @@ def test_a_run_that_has_learned_nothing_is_told_and_a_good_one_is_not(run, tmp_p
     assert code == 0 and good["training_accuracy"] > good["zero_shot_training_accuracy"] > 50, error
     assert "warning" not in out
 
-    def wrong(self, images, labels, loss=CLIPTrainer.loss):
-        value, logits = loss(self, images, labels)
-        return value, -logits
+    def negated(outputs):
+        return dataclasses.replace(outputs, logits=-outputs.logits)
 
-    monkeypatch.setattr(CLIPTrainer, "loss", wrong)
+    right, losses = TunedCLIP.outputs, Method.losses
+    monkeypatch.setattr(TunedCLIP, "outputs", lambda self, images: negated(right(self, images)))
+    monkeypatch.setattr(Method, "losses", lambda self, outputs, labels: losses(self, negated(outputs), labels))
     out = run("MuDPT", tmp_path / "collapsed", *QUICK)[1]
     found = results(tmp_path / "collapsed")
     assert found["training_accuracy"] < 50 < found["zero_shot_training_accuracy"]
@@ -375,7 +379,7 @@ def test_without_augmentation_an_untouched_image_encoder_encodes_each_training_i
     assert sum(encoded) <= images if images_are_kept else sum(encoded) > images
     assert ("encoded once" in out) == images_are_kept
 
-    monkeypatch.setattr(prompt_trainer, "MOST_CACHED_BYTES", 0)
+    monkeypatch.setattr(trainer_module, "MOST_CACHED_BYTES", 0)
     code, out, error = run(trainer, tmp_path / "not_kept", *options)
     assert code == 0 and "encoded once" not in out, error
     kept, not_kept = learned(tmp_path / "kept"), learned(tmp_path / "not_kept")
@@ -428,13 +432,13 @@ def test_a_negative_number_of_classes_at_a_time_is_one_line(run, tmp_path):
 def test_a_batch_without_a_finite_loss_is_left_out_where_that_is_wanted_and_stops_the_run_elsewhere(
     run, tmp_path, monkeypatch
 ):
-    loss = CLIPTrainer.loss
+    update = MethodTrainer.update
 
-    def nan_once(self, images, labels):
-        value, logits = loss(self, images, labels)
-        return (value * torch.nan if (self.epoch, self.batch_idx) == (1, 2) else value), logits
+    def nan_once(self, terms):
+        factor = torch.nan if (self.epoch, self.batch_idx) == (1, 2) else 1
+        return update(self, {name: factor * term for name, term in terms.items()})
 
-    monkeypatch.setattr(CLIPTrainer, "loss", nan_once)
+    monkeypatch.setattr(MethodTrainer, "update", nan_once)
     options = [*QUICK, "DATALOADER.TRAIN_X.BATCH_SIZE", "4"]
     stopped = run("MuDPT", tmp_path / "stopped", *options)
     assert_one_line(stopped, "the loss is NaN or infinite in epoch 2, batch 3 (images ", "model.pth.tar-1+0; lower")
