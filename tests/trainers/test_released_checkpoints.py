@@ -10,6 +10,7 @@ import train
 from clip.weights import load_clip
 from tests.golden_cases import assert_close, build_trainer, golden, images_and_labels, seeded
 from tests.seeded_weights import seeded_state_dict
+from tests.small_data import few_digits
 from trainers.checkpoints import learned_tensors
 from user_error import UserError
 
@@ -141,7 +142,7 @@ def test_the_frozen_image_encoder_that_promptsrc_saves_twice_is_left_out():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+    return few_digits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
