@@ -7,6 +7,7 @@ import torch
 
 import train
 from tests.seeded_weights import seeded_state_dict
+from tests.small_data import few_digits
 from trainers.trainer import MethodTrainer
 
 PAIRS = {"TipAdapterF": ["OPTIM.MAX_EPOCH", "2"]}
@@ -17,7 +18,7 @@ BASE, NEW = (["DATASET.SUBSAMPLE_CLASSES", half] for half in ("base", "new"))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+    return few_digits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from clip.weights import load_clip
 from support.user_error import UserError
 from tests.golden_cases import assert_close, golden, images_and_labels, load, seeded, tuned_clip
 from tests.seeded_weights import seeded_state_dict
+from tests.small_data import few_digits
 from trainers.checkpoints import learned_tensors
 
 # Trainer -> its golden file, the case that the checkpoint in it is of, and the folder that the released code saves to.
@@ -140,7 +141,7 @@ def test_the_frozen_image_encoder_that_promptsrc_saves_twice_is_left_out():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+    return few_digits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
