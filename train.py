@@ -652,6 +652,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg, spec),
+                "model": trainer.describe_model() if hasattr(trainer, "describe_model") else None,
                 "config": config,
                 "images_per_class": class_counts(trainer, args.eval_only, model_run),
                 **({} if args.eval_only else describe_training(trainer)),

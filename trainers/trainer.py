@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from trainers.collapse import collapse_warning
 from trainers.epoch_average import EpochAverage
 from trainers.frozen_clip import HALF_PRECISIONS, computing_in, load_clip_to_cpu, usable_precision
 from trainers.method import HeadMethod, Method, Task
+from trainers.model_record import ModelRecord, weights_hash
+from trainers.preprocessing import Preprocessing
 from trainers.templates import choose_template, frozen_text_features, own_template
 from trainers.training_features import TrainingFeatures
 from trainers.tuned_clip import TunedCLIP
@@ -93,6 +96,7 @@ class MethodTrainer(TrainerX):
         cfg = self.cfg
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
         options, clip_model = self.Method.Config.from_cfg(cfg), load_clip_to_cpu(cfg)
+        self.backbone_hash = weights_hash(clip_model)
         self.precision = usable_precision(options, clip_model, self.device)
         self.clip_model = clip_model.float().to(self.device)
         self.method = self.Method(options, self.task(), self.clip_model)
@@ -125,6 +129,23 @@ class MethodTrainer(TrainerX):
         schedule.defrost()
         schedule.MAX_EPOCH = self.max_epoch
         return build_lr_scheduler(self.optim, schedule)
+
+    def describe_model(self) -> dict:
+        """What `TunedCLIP.load` needs to know, for results.json."""
+        cfg, task = self.cfg, self.method.task
+        path = cfg.MODEL.BACKBONE.PATH
+        return ModelRecord(
+            trainer=cfg.TRAINER.NAME,
+            settings=vars(self.method.config).copy(),
+            backbone=cfg.MODEL.BACKBONE.NAME,
+            backbone_path=os.path.abspath(os.path.expanduser(path)) if path else "",
+            backbone_hash=self.backbone_hash,
+            class_names=self.method.class_names,
+            dataset=task.dataset,
+            template=task.template,
+            images=task.images,
+            preprocessing=Preprocessing.from_cfg(cfg),
+        ).to_dict()
 
     # the loop
 
