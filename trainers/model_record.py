@@ -72,6 +72,7 @@ def read_record(folder: str) -> ModelRecord:
         with open(file, encoding="utf-8", opener=regular_only) as stream:
             content = json.load(stream)
         values = content if file == saved else content.get("model")
+        run = None if file == saved else content.get("run")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{file} cannot be read ({error}): train again, or take another folder") from error
     if file != saved and values is None:
@@ -84,7 +85,8 @@ def read_record(folder: str) -> ModelRecord:
     try:
         preprocessing = Preprocessing.from_dict(values["preprocessing"])
         known = {each.name for each in fields(ModelRecord)}
-        return ModelRecord(**{key: values[key] for key in known & values.keys()} | {"preprocessing": preprocessing})
+        values = {key: values[key] for key in known & values.keys()} | {"preprocessing": preprocessing}
+        return ModelRecord(**(values | {"run": run} if run else values))
     except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is damaged ({error}): train again, or take another folder") from error
 
