@@ -16,7 +16,7 @@ def readme(root):
 
 
 def test_the_example_of_a_new_method_is_short_and_runs(readme, root, tmp_path):
-    code = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)[1]
+    code = re.search(r"## A new method in one file.*?```python\n(.*?)```", readme, flags=re.DOTALL)[1]
     assert len(code.splitlines()) < 60
     few_digits(copy_tree(tmp_path) / "data")
     (tmp_path / "trainers" / "visual_prompts.py").write_text(code)
