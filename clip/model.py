@@ -183,7 +183,7 @@ class CLIP(nn.Module):
     """Image and text encoder with a joint embedding. Parameters hold no values until a state dict is loaded.
 
     ``vision_heads`` are those of the image encoder, or of a ResNet's attention pooling; by default each has
-    `HEAD_WIDTH` channels. ``activation`` stands in the transformers of both encoders.
+    `HEAD_WIDTH` channels. ``activation`` and ``layer_norm_eps`` are those of both encoders.
     """
 
     def __init__(
@@ -200,6 +200,7 @@ class CLIP(nn.Module):
         transformer_layers: int,
         vision_heads: int | None = None,
         activation: type[nn.Module] = QuickGELU,
+        layer_norm_eps: float = 1e-5,
     ):
         super().__init__()
         self.context_length = context_length
@@ -219,6 +220,9 @@ class CLIP(nn.Module):
         self.ln_final = LayerNorm(transformer_width)
         self.text_projection = nn.Parameter(torch.empty(transformer_width, embed_dim))
         self.logit_scale = nn.Parameter(torch.empty([]))
+        for module in self.modules():
+            if isinstance(module, LayerNorm):
+                module.eps = layer_norm_eps
 
     @property
     def dtype(self) -> torch.dtype:
