@@ -50,7 +50,7 @@ def hugging_face_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def hugging_face_config(state: dict[str, Tensor], both: dict | None = None, text=None, vision=None) -> dict:
-    """The config.json of these tensors in OpenAI's layout; ``both``, ``text`` and ``vision`` change entries of the encoders."""
+    """The config.json of these tensors in OpenAI's layout, with changed entries for both encoders or one of them."""
     sizes = architecture(state)
     width, vision_width = sizes["transformer_width"], sizes["vision_width"]
     return {

@@ -107,7 +107,7 @@ def fetch(name: str, cache: str | None = None) -> str:
             return file
         config = hub.fetch(repository, [CONFIG], *at)
         if config:
-            _check_kind(read_json(config), f"{name} has a {CONFIG} that")
+            _check_kind(read_json(config), f"{CONFIG} of {name}")
         file = config and hub.fetch(repository, WEIGHTS, *at)
         if file:
             hub.fetch(repository, PREPROCESSING, *at)
@@ -141,8 +141,8 @@ def convert(tensors: dict[str, Tensor], name: str, file: str) -> Weights:
     """A CLIPModel by OpenAI's names.
 
     Raises:
-        UserError: config.json is of another model than CLIP, of another architecture than OpenAI's ViTs, or does not fit
-            the tensors.
+        UserError: config.json is of another model than CLIP, of another architecture than OpenAI's ViTs, or does not
+            fit the tensors.
     """
     folder = _folder(file)
     config = read_json(os.path.join(folder, CONFIG))
@@ -191,9 +191,7 @@ def _is_complete(file: str) -> bool:
 def _check_kind(config: dict, source: str) -> None:
     kind = config.get("model_type")
     if kind != "clip":
-        raise CheckpointError(
-            f'{source} is of a model of transformers of the type "{kind}": take one of the type "clip", a CLIPModel'
-        )
+        raise CheckpointError(f'{source} says model_type "{kind}", which is no CLIPModel: take one that says "clip"')
 
 
 def _normalization(folder: str) -> tuple[Sequence[float], Sequence[float]]:
