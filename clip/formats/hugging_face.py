@@ -15,6 +15,7 @@ Source of names and defaults: transformers, models/clip/configuration_clip.py an
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -191,7 +192,9 @@ def _is_complete(file: str) -> bool:
 def _check_kind(config: dict, source: str) -> None:
     kind = config.get("model_type")
     if kind != "clip":
-        raise CheckpointError(f'{source} says model_type "{kind}", which is no CLIPModel: take one that says "clip"')
+        raise CheckpointError(
+            f'{source} says model_type "{str(kind)[:80]}", which is no CLIPModel: take one that says "clip"'
+        )
 
 
 def _normalization(folder: str) -> tuple[Sequence[float], Sequence[float]]:
@@ -203,7 +206,7 @@ def _normalization(folder: str) -> tuple[Sequence[float], Sequence[float]]:
         if isinstance(content.get("image_processor"), dict):
             content = content["image_processor"]
         mean, std = content.get("image_mean", PIXEL_MEAN), content.get("image_std", PIXEL_STD)
-        if not (_are_three_numbers(mean) and _are_three_numbers(std)):
+        if not (_are_three_numbers(mean) and _are_three_numbers(std) and min(std) > 0):
             raise CheckpointError(f"{file} does not give three numbers for image_mean and for image_std: correct it")
         return tuple(mean), tuple(std)
     return PIXEL_MEAN, PIXEL_STD
@@ -213,7 +216,7 @@ def _are_three_numbers(values: object) -> bool:
     return (
         isinstance(values, (list, tuple))
         and len(values) == 3
-        and all(isinstance(value, (int, float)) for value in values)
+        and all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
     )
 
 
@@ -231,11 +234,16 @@ def _arguments(config: dict, source: str) -> dict:
         ("text_config.intermediate_size", text["intermediate_size"], 4 * text["hidden_size"]),
         ("vision_config.intermediate_size", vision["intermediate_size"], 4 * vision["hidden_size"]),
         ("vision_config.num_channels", vision["num_channels"], 3),
-        *((f"text_config.{key}", text[key], vision[key]) for key in _BOTH),  # one for both encoders
     ]
     for key, found, usual in wanted:
         if found != usual:
             raise CheckpointError(f"{source}: {key} is {found!r:.80}, not {usual!r:.80}: take another CLIPModel")
+    for key in _BOTH:
+        if text[key] != vision[key]:
+            raise CheckpointError(
+                f"{source}: {key} is {text[key]!r:.80} in text_config and {vision[key]!r:.80} in vision_config, but this "
+                "CLIP has one for both: take another CLIPModel"
+            )
     for key, found, known in (
         ("text_config.hidden_act", text["hidden_act"], tuple(_ACTIVATIONS)),
         ("text_config.eos_token_id", text["eos_token_id"], _END_TOKENS),

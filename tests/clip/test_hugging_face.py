@@ -128,8 +128,15 @@ def change(folder, **entries):
         ({"model_type": "siglip"}, 'model_type "siglip"'),
         ({"model_type": "chinese_clip"}, 'model_type "chinese_clip"'),
         ({"model_type": "clipseg"}, 'model_type "clipseg"'),
-        ({"text_config": {"hidden_act": "relu"}}, "text_config.hidden_act is 'relu', not 'quick_gelu'"),
-        ({"text_config": {"layer_norm_eps": 1e-6}}, "text_config.layer_norm_eps is 1e-06, not 1e-05"),
+        (
+            {"text_config": {"hidden_act": "gelu"}},
+            "hidden_act is 'gelu' in text_config and 'quick_gelu' in vision_config",
+        ),
+        (
+            {"text_config": {"hidden_act": "relu"}, "vision_config": {"hidden_act": "relu"}},
+            "text_config.hidden_act is 'relu', not quick_gelu or gelu",
+        ),
+        ({"text_config": {"layer_norm_eps": 1e-6}}, "layer_norm_eps is 1e-06 in text_config"),
         ({"text_config": {"eos_token_id": 5}}, "text_config.eos_token_id is 5, not 49407 or 2"),
         ({"text_config": {"vocab_size": 50000}}, "text_config.vocab_size is 50000"),
         ({"text_config": {"num_hidden_layers": 4}}, "its transformer_layers is 3, not 4; take both from one model"),
