@@ -1,7 +1,7 @@
 """Files of the Hugging Face Hub, through huggingface_hub: its cache, token, mirror (HF_ENDPOINT) and offline mode.
 
 huggingface_hub tries for a minute and more where no host answers, which is right for a transfer that breaks and wrong
-for a machine without network. So each file is asked for once, before it is downloaded.
+for a machine without network. So one request is made before it may try.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 
 from support.user_error import DownloadError
 from support.verified_download import checksum, describe
@@ -21,6 +22,14 @@ def cached(repository: str, files: Sequence[str], revision: str | None = None, f
 
     found = (try_to_load_from_cache(repository, file, cache_dir=folder, revision=revision) for file in files)
     return next((file for file in found if isinstance(file, str)), "")
+
+
+def is_known(repository: str, files: Sequence[str], revision: str | None = None, folder: str | None = None) -> bool:
+    """Whether the cache has one of ``files``, or an earlier run found that the repository has none of them."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = [try_to_load_from_cache(repository, file, cache_dir=folder, revision=revision) for file in files]
+    return any(isinstance(file, str) for file in found) or None not in found
 
 
 def fetch(repository: str, files: Sequence[str], revision: str | None = None, folder: str | None = None) -> str:
@@ -38,10 +47,11 @@ def fetch(repository: str, files: Sequence[str], revision: str | None = None, fo
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    with suppress(EntryNotFoundError):
+        address = hf_hub_url(repository, files[0], revision=revision)
+        get_hf_file_metadata(address, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     for file in files:
         try:
-            address = hf_hub_url(repository, file, revision=revision)
-            get_hf_file_metadata(address, timeout=constants.HF_HUB_ETAG_TIMEOUT)
             path = hf_hub_download(repository, file, revision=revision, cache_dir=folder)
         except LocalEntryNotFoundError:  # which is an EntryNotFoundError, but says that the Hub is out of reach
             raise

@@ -81,7 +81,7 @@ _BUFFERS = ("text_model.embeddings.position_ids", "vision_model.embeddings.posit
 
 
 def canonical_name(name: str) -> str:
-    """ "hf:<owner>/<model>" without spaces around the parts and with a small prefix; other names as they are."""
+    """One spelling of a name of the Hub, without spaces around its parts; other names as they are."""
     return PREFIX + name.strip()[len(PREFIX) :].strip() if takes(name) else name
 
 
@@ -102,19 +102,8 @@ def fetch(name: str, cache: str | None = None) -> str:
     """
     name = canonical_name(name)
     repository, _, revision = name.removeprefix(PREFIX).partition("@")
-    at = (revision or None, cache)
     try:
-        if (file := hub.cached(repository, WEIGHTS, *at)) and _is_complete(file):
-            return file
-        config = hub.fetch(repository, [CONFIG], *at)
-        if config:
-            _check_kind(read_json(config), f"{CONFIG} of {name}")
-        file = config and hub.fetch(repository, WEIGHTS, *at)
-        if file:
-            hub.fetch(repository, PREPROCESSING, *at)
-        if file.endswith(INDEX):
-            for shard in shards_of(file):
-                hub.fetch(repository, [shard], *at)
+        return _fetch(name, repository, revision or None, cache)
     except UserError:
         raise
     except Exception as error:  # of huggingface_hub, its HTTP library and the file system
@@ -122,11 +111,30 @@ def fetch(name: str, cache: str | None = None) -> str:
             f"cannot download {name} ({hub.reason(error, repository)}); or name a mirror of the Hub by HF_ENDPOINT, "
             "or fetch its folder by hand and set MODEL.BACKBONE.PATH to it"
         ) from error
+
+
+def _fetch(name: str, repository: str, revision: str | None, cache: str | None) -> str:
+    """As `fetch`. The weights come last, so that all is there where they are."""
+    where = (revision, cache)
+    if (file := hub.cached(repository, WEIGHTS, *where)) and _is_complete(file):
+        if not hub.is_known(repository, PREPROCESSING, *where):  # transformers' models are fetched without it
+            try:
+                hub.fetch(repository, PREPROCESSING, *where)
+            except Exception as error:
+                print(f"{name}: no {PREPROCESSING[0]} ({hub.reason(error, repository)}): taken to be as OpenAI's")
+        return file
+    config = hub.fetch(repository, [CONFIG], *where)
+    if not config:
+        raise ConfigError(f'MODEL.BACKBONE.NAME "{name}": it has no {CONFIG}, so it is no CLIPModel: choose another')
+    _check_kind(read_json(config), f"{CONFIG} of {name}")
+    hub.fetch(repository, PREPROCESSING, *where)
+    file = hub.fetch(repository, WEIGHTS, *where)
     if not file:
-        missing = " or ".join(name for name in WEIGHTS if not name.endswith(INDEX)) if config else CONFIG
         raise ConfigError(
-            f'MODEL.BACKBONE.NAME "{name}": {repository} has no {missing}, so it is no CLIPModel: choose another'
+            f'MODEL.BACKBONE.NAME "{name}": it has no model.safetensors and no pytorch_model.bin: choose another'
         )
+    for shard in shards_of(file) if file.endswith(INDEX) else ():
+        hub.fetch(repository, [shard], *where)
     return file
 
 
@@ -146,8 +154,8 @@ def convert(tensors: dict[str, Tensor], name: str, file: str) -> Weights:
             fit the tensors.
     """
     folder = _folder(file)
-    config = read_json(os.path.join(folder, CONFIG))
     source = os.path.join(folder, CONFIG)
+    config = read_json(source)
     _check_kind(config, source)
     arguments = _arguments(config, source)
     converted = _converted(tensors)
@@ -241,8 +249,8 @@ def _arguments(config: dict, source: str) -> dict:
     for key in _BOTH:
         if text[key] != vision[key]:
             raise CheckpointError(
-                f"{source}: {key} is {text[key]!r:.80} in text_config and {vision[key]!r:.80} in vision_config, but this "
-                "CLIP has one for both: take another CLIPModel"
+                f"{source}: {key} is {text[key]!r:.80} in text_config and {vision[key]!r:.80} in vision_config, but "
+                "OpenAI's CLIP has one for both: take another CLIPModel"
             )
     for key, found, known in (
         ("text_config.hidden_act", text["hidden_act"], tuple(_ACTIVATIONS)),

@@ -130,7 +130,7 @@ def change(folder, **entries):
         ({"model_type": "clipseg"}, 'model_type "clipseg"'),
         (
             {"text_config": {"hidden_act": "gelu"}},
-            "hidden_act is 'gelu' in text_config and 'quick_gelu' in vision_config",
+            "hidden_act is 'gelu' in text_config and 'quick_gelu' in",
         ),
         (
             {"text_config": {"hidden_act": "relu"}, "vision_config": {"hidden_act": "relu"}},
@@ -303,6 +303,23 @@ def test_what_an_interrupted_run_left_is_completed(hub, state):
     assert weights.load_state_dict("hf:someone/clip").keys() == state.keys()
 
 
+def test_what_transformers_fetched_without_its_preprocessor_is_completed_where_that_can_be(hub, monkeypatch, capsys):
+    for file in ("config.json", "model.safetensors"):
+        huggingface_hub.hf_hub_download("someone/clip", file)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert weights.find("hf:someone/clip").mean == weights.PIXEL_MEAN
+    assert "hf:someone/clip: no preprocessor_config.json (HF_HUB_OFFLINE is set" in capsys.readouterr().out
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    assert weights.find("hf:someone/clip").mean == (0.5, 0.5, 0.5)
+
+
+def test_a_model_without_preprocessor_is_asked_for_it_once(hub):
+    del hub.files["someone/clip/preprocessor_config.json"]
+    assert weights.find("hf:someone/clip").mean == weights.PIXEL_MEAN
+    hub.requests.clear()
+    assert weights.find("hf:someone/clip").mean == weights.PIXEL_MEAN and not hub.requests
+
+
 def test_a_token_opens_a_private_model(hub, monkeypatch):
     hub.token = "secret"
     assert "the Hub has no someone/clip, or a private one" in failure("hf:someone/clip")
@@ -331,8 +348,8 @@ def test_a_file_that_is_not_the_promised_one_is_removed(hub, tmp_path):
     ("change", "told"),
     [
         ({"someone/clip/config.json": b'{"model_type": "siglip"}'}, 'model_type "siglip"'),
-        ({"someone/clip/config.json": None}, "someone/clip has no config.json"),
-        ({"someone/clip/model.safetensors": None}, "has no model.safetensors or pytorch_model.bin"),
+        ({"someone/clip/config.json": None}, "it has no config.json"),
+        ({"someone/clip/model.safetensors": None}, "it has no model.safetensors and no pytorch_model.bin"),
     ],
 )
 def test_a_model_of_another_kind_is_told_before_its_weights_are_fetched(change, told, hub):
