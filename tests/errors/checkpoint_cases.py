@@ -194,8 +194,8 @@ def resume_on_classes_in_another_order(person):
     "an average over epochs cannot be continued with another OPTIM.MAX_EPOCH or other weights: choose another OUTPUT_DIR, or delete the folder"
 )
 def longer_average(person):
-    person.really_train(trainer="PromptSRC")
-    person.really_train("OPTIM.MAX_EPOCH 3", trainer="PromptSRC")
+    person.really_train("DATASET.SUBSAMPLE_CLASSES base", trainer="PromptSRC")
+    person.really_train("DATASET.SUBSAMPLE_CLASSES base OPTIM.MAX_EPOCH 3", trainer="PromptSRC")
 
 
 @case(

@@ -24,7 +24,7 @@ from tests.errors.data_cases import packed, publish
 from tests.errors.person import ROOT, Person
 from tests.fake_runs import FakeRuns
 from tests.file_server import FileServer
-from trainers.clip_trainer import CLIPTrainer
+from trainers.coop import PromptLearner
 
 # results
 
@@ -345,13 +345,13 @@ def diverging_run(person):
 
 @case(DIVERGED)
 def learned_tensors_that_are_lost(person):
-    loss = CLIPTrainer.loss
+    losses = PromptLearner.losses
 
-    def broken(self, images, labels):
-        self.learner.ctx.data.fill_(torch.nan)
-        return loss(self, images, labels)
+    def broken(self, outputs, labels):
+        self.ctx.data.fill_(torch.nan)
+        return {name: term * torch.nan for name, term in losses(self, outputs, labels).items()}
 
-    person.patch.setattr(CLIPTrainer, "loss", broken)
+    person.patch.setattr(PromptLearner, "losses", broken)
     person.really_train("TRAIN.NONFINITE_LOSS skip")
     assert "learned tensors" in person.errors and "NONFINITE_LOSS" not in person.errors
 
