@@ -59,10 +59,7 @@ def test_a_model_of_another_kind_ends_in_one_line_and_leaves_no_results(folder, 
     assert error.startswith(f'error: {tmp_path}/config.json says model_type "siglip"') and error.count("\n") == 1
 
 
-def test_a_sweep_tells_the_backbones_that_it_cannot_have_before_its_first_run(
-    unreachable_hub, data, root, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
+def test_a_sweep_tells_the_backbones_that_it_cannot_have_before_its_first_run(unreachable_hub, data, tmp_path, capsys):
     words = (
         f"few_shot --datasets digits --trainers CoOp MuDPT --seeds 1 --shots 1 --data {data} --output {tmp_path}/out"
     )
