@@ -400,13 +400,10 @@ def to_dict(node) -> dict:
 
 
 def backbone_of(cfg) -> str:
-    """The backbone's name in the results: a local file's own, after the open_clip name that tells how to read it."""
-    from clip.open_clip_weights import PREFIX, canonical_name
+    """The backbone's name in the results."""
+    from clip.weights import backbone_name
 
-    name, file = canonical_name(cfg.MODEL.BACKBONE.NAME), os.path.basename(cfg.MODEL.BACKBONE.PATH)
-    if not file:
-        return name
-    return f"{name} {file}" if name.startswith(PREFIX) else file
+    return backbone_name(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH)
 
 
 def describe_run(trainer, cfg, spec: RunSpec) -> dict:

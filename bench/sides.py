@@ -1,6 +1,6 @@
 """Both sides of a comparison: one prompt learner and one CLIP, through the plain pass and through this project's.
 
-Weights are random: no download is needed and the work is the same. The reference (`bench.plain_clip`) encodes every
+Weights are random: no download is needed and the work is the same. The reference (`clip.reference`) encodes every
 class padded to 77 tokens in every step, as the released codes do.
 """
 
@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import clip
-from bench import plain_clip
 from bench.measure import DTYPES
+from clip import reference
 from clip.class_text import ClassText
 from clip.model import CLIP, architecture, convert_weights
 from clip.open_clip_module import open_clip_module
@@ -100,21 +100,21 @@ class PlainModel:
         if not self.learner.conditioned_on_image:
             prompts = self.learner()
             visual, visual_deep = self._cast(prompts.visual), self._cast(prompts.visual_deep)
-            image = plain_clip.image_features(self.state, images, visual, visual_deep)
-            return plain_clip.logits(self.state, image, self.text_features(prompts))
-        image = plain_clip.image_features(self.state, images)
+            image = reference.image_features(self.state, images, visual, visual_deep)
+            return reference.logits(self.state, image, self.text_features(prompts))
+        image = reference.image_features(self.state, images)
         conditions = (image / image.norm(dim=-1, keepdim=True)).float()
         contexts = self.learner(conditions).text  # (B, 1, n, d_t)
         rows = []
         for feature, context in zip(image, contexts, strict=True):  # one image after the other, as the released code
-            rows.append(plain_clip.logits(self.state, feature[None], self.text_features(Prompts(text=context))))
+            rows.append(reference.logits(self.state, feature[None], self.text_features(Prompts(text=context))))
         return torch.cat(rows)
 
     def text_features(self, prompts: Prompts) -> Tensor:
         """(C, e), not normalised."""
         context = self._cast(prompts.text).expand(len(self.embedded), -1, -1)
         embedded = torch.cat([self.embedded[:, :1], context, self.embedded[:, 1 + self.n :]], dim=1)
-        return plain_clip.text_features(self.state, embedded, self.eot, self._cast(prompts.text_deep))
+        return reference.text_features(self.state, embedded, self.eot, self._cast(prompts.text_deep))
 
     def _cast(self, tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(self.embedded.dtype)

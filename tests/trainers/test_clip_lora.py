@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import clip
-from bench import plain_clip
+from clip import reference as plain_clip
 from clip.model import convert_weights
 from support.user_error import UserError
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor

@@ -8,7 +8,7 @@ import torch
 
 import clip
 import train
-from bench import plain_clip
+from clip import reference as plain_clip
 from comparison.methods import read_method
 from comparison.runs import read_runs
 from support.user_error import UserError
