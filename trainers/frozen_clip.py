@@ -20,8 +20,9 @@ def load_clip_to_cpu(cfg) -> CLIP:
     Raises:
         UserError: as `clip.weights.load_clip`, or INPUT.SIZE is not the backbone's resolution.
     """
-    model = load_clip(cfg.MODEL.BACKBONE.NAME, getattr(cfg.MODEL.BACKBONE, "PATH", ""))
-    report_normalization(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
+    path = getattr(cfg.MODEL.BACKBONE, "PATH", "")
+    model = load_clip(cfg.MODEL.BACKBONE.NAME, path)
+    report_normalization(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD, path)
     resolution = model.visual.input_resolution
     if tuple(cfg.INPUT.SIZE) != (resolution, resolution):
         raise ConfigError(
