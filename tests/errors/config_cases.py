@@ -27,6 +27,15 @@ class DigitsWithoutVal(Digits):
         self._val = None
 
 
+@DATASET_REGISTRY.register()
+class DigitsTestedOnVal(Digits):
+    """A third party's data set whose test images are its val images, as ImageNet's are."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self._test = self._val
+
+
 @TRAINER_REGISTRY.register()
 class ReadsItsOwnKey(TrainerX):
     """A third party's trainer, whose key its own train.py declares."""
@@ -185,6 +194,13 @@ cases(
             "digits",
             "--eval-only",
         ),
+        "TEST.CALIBRATE True fits the temperature on val images, which TEST.SPLIT val tests: set one of the two back": (
+            "TEST.CALIBRATE True TEST.SPLIT val",
+        ),
+        "TEST.CALIBRATE True fits the temperature on val images, but <data set> has none here: add some, or set it to "
+        "False": ("DATASET.NAME DigitsWithoutVal TEST.CALIBRATE True",),
+        "TEST.CALIBRATE True fits the temperature on val images, but those of <data set> are its test images: set it to "
+        "False": ("DATASET.NAME DigitsTestedOnVal TEST.CALIBRATE True",),
         "TEST.FINAL_MODEL best_val: <data set> has no val split to choose by; use last_step": (
             "DATASET.NAME DigitsWithoutVal TEST.FINAL_MODEL best_val",
             "CoOp",
