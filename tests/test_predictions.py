@@ -168,6 +168,13 @@ def test_another_evaluator_keeps_its_metrics_and_may_take_other_scores(run):
     assert results(other)["predictions"] is None and not (other / "predictions.csv").exists()
 
 
+def test_the_confusion_matrix_is_a_table_and_a_picture(run):
+    folder = run("TEST.COMPUTE_CMAT", "True")
+    Image.open(folder / "cmat.png").verify()
+    with open(folder / "cmat.csv", encoding="utf-8", newline="") as file:
+        assert next(csv.reader(file)) == ["true class", *(CLASSES[name] for name in sorted(CLASSES))]
+
+
 # calibration
 
 
