@@ -201,7 +201,7 @@ def test_a_run_shows_its_mistakes(browser):
     gone = [path.text for path in browser.find_elements(By.CSS_SELECTOR, "#run-images code")]
     assert gone[0] == "set/2-9.png" and len(gone) == 7
     captions = browser.find_elements(By.CSS_SELECTOR, "#run-images figcaption")
-    assert captions[0].text == f"{ATTACK} 1 → {ATTACK} 2, 95.0\u00a0%"
+    assert captions[0].text == f"{ATTACK} 1 → {ATTACK} 2, 95.0 %"
 
 
 def test_a_run_without_predictions_shows_no_mistakes_of_another(browser):

@@ -397,6 +397,12 @@ def ambiguous_baseline(person):
     person.benchmark("report output --against CoOp")
 
 
+@case('no run has --metric "<key>"<did you mean>; there are <keys>')
+def metric_that_no_run_has(person):
+    FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0)
+    person.benchmark("report output --metric brier")
+
+
 @case('--grid "<entry>": write KEY=V1,V2')
 def grid_without_values(person):
     import tune

@@ -151,6 +151,13 @@ def test_every_name_and_path_survives(tmp_path):
     assert float(rows[0][3]) == pytest.approx(math.exp(9) / (math.exp(9) + 3), abs=1e-5)
 
 
+def test_no_batch_of_scores_is_kept():
+    recorder = PredictionRecorder()
+    recorder.add(torch.randn(50, 1000), torch.arange(50), {})
+    kept = [column for columns in recorder._columns for column in columns]
+    assert sum(column.untyped_storage().nbytes() for column in kept) == 5 * 50 * 8
+
+
 def test_the_file_of_imagenet_is_small(tmp_path):
     scores = torch.randn(50, 1000)
     recorder = PredictionRecorder()
