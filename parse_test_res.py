@@ -12,34 +12,14 @@ Reads logs of this project and of upstream Dassl.
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import re
 import sys
-from contextlib import suppress
 
 import numpy as np
 
+from comparison.logs import AFTER_TEST, AFTER_TRAINING, LOG, final_value
 from support import standard_streams
-from support.regular_file import regular_only
 from support.user_error import OneLineParser, ResultsError, exit_code, user_message
-
-AFTER_TRAINING = "Finish training"  # what stands before the figures that count: not those of a validation on the way
-AFTER_TEST = "=> result"
-
-
-def final_value(log: str, keyword: str, signal: str) -> float | None:
-    """The last "* <keyword>: <number>%" after the line `signal`, None where there is none."""
-    figure = re.compile(rf"\* {re.escape(keyword)}: ([-+.\deE]+)%")
-    value, counts = None, False
-    with open(log, encoding="utf-8", errors="replace", opener=regular_only) as file:
-        for line in file:
-            counts = counts or line.strip() == signal
-            if counts and (match := figure.search(line)):
-                with suppress(ValueError):  # "--" and "1e" look like numbers
-                    number = float(match[1])
-                    value = number if math.isfinite(number) else value
-    return value
 
 
 def visible(directory: str) -> list[str]:
@@ -56,7 +36,7 @@ def summarize(directory: str, keyword: str, signal: str, ci95: bool) -> float:
     print(f"Parsing files in {directory}")
     values, missing = [], []
     for name in names:
-        log = os.path.join(directory, name, "log.txt")
+        log = os.path.join(directory, name, LOG)
         try:
             value = final_value(log, keyword, signal)
         except (FileNotFoundError, NotADirectoryError):  # a run that waits for its turn, or a file beside the runs

@@ -42,6 +42,7 @@ setup(
         "open_clip_torch>=2.32",
         "regex",
         "safetensors>=0.4",
+        "huggingface_hub>=1.0",  # backbones by their names on the Hub, and those of open_clip
     ],
     extras_require={
         "test": [

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
+from comparison.model_config import config_of_model
 from comparison.run_spec import RunSpec
 from support import standard_streams, user_error
 from support.user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
@@ -143,6 +144,7 @@ def reset_cfg(cfg, args: argparse.Namespace) -> None:
 def setup_cfg(args: argparse.Namespace):
     """The frozen configuration: defaults, then the dataset's file, the method's file, flags, KEY VALUE pairs.
 
+    A test without these files takes what they would set from the run in --model-dir.
     A third party's trainer may read keys that its own train.py declared: where one is run, unknown keys are new ones.
     """
     config_files = [file for file in (args.dataset_config_file, args.config_file) if file]
@@ -157,8 +159,10 @@ def setup_cfg(args: argparse.Namespace):
     cfg = get_cfg_default()
     extend_cfg(cfg)
     known = {key for key, _ in all_items(cfg)}
-    third_party = third_party_trainer(args, config_files)
+    of_model = config_of_model(args)
+    third_party = third_party_trainer(args, config_files, of_model)
     cfg.set_new_allowed(bool(third_party))
+    cfg.merge_from_other_cfg(of_model, f"the results of {args.model_dir}")
     for file in config_files:
         cfg.merge_from_file(file)
     reset_cfg(cfg, args)
@@ -179,14 +183,14 @@ def expand_home(cfg) -> None:
             cfg[key] = os.path.expanduser(value)
 
 
-def third_party_trainer(args: argparse.Namespace, config_files: list[str]) -> str:
-    """The trainer that will run, from KEY VALUE pairs, flag or files, if it declares no configuration; else ""."""
+def third_party_trainer(args: argparse.Namespace, config_files: list[str], of_model: dict) -> str:
+    """The trainer that will run, from KEY VALUE pairs, flag, files or tested run, if it declares no node; else ""."""
     from dassl.config import read_yaml
     from dassl.engine import TRAINER_REGISTRY
 
     pairs = dict(zip((args.opts or [])[::2], (args.opts or [])[1::2], strict=False))
     named = [pairs.get("TRAINER.NAME"), args.trainer]
-    nodes = [read_yaml(file).get("TRAINER") for file in reversed(config_files)]
+    nodes = [*(read_yaml(file).get("TRAINER") for file in reversed(config_files)), of_model.get("TRAINER")]
     named += [node.get("NAME") for node in nodes if isinstance(node, dict)]
     name = next((name for name in named if name), "")
     known = name in TRAINER_REGISTRY.registered_names()
@@ -396,13 +400,10 @@ def to_dict(node) -> dict:
 
 
 def backbone_of(cfg) -> str:
-    """The backbone's name in the results: a local file's own, after the open_clip name that tells how to read it."""
-    from clip.open_clip_weights import PREFIX, canonical_name
+    """The backbone's name in the results."""
+    from clip.weights import backbone_name
 
-    name, file = canonical_name(cfg.MODEL.BACKBONE.NAME), os.path.basename(cfg.MODEL.BACKBONE.PATH)
-    if not file:
-        return name
-    return f"{name} {file}" if name.startswith(PREFIX) else file
+    return backbone_name(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH)
 
 
 def describe_run(trainer, cfg, spec: RunSpec) -> dict:
@@ -664,6 +665,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg, spec),
+                "model": trainer.describe_model() if hasattr(trainer, "describe_model") else None,
                 "config": config,
                 "images_per_class": class_counts(trainer, args.eval_only, model_run),
                 **({} if args.eval_only else describe_training(trainer)),

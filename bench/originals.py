@@ -3,7 +3,7 @@
 PATH is a clone or a git directory of github.com/Mechrev0/MuDPT, KaiyangZhou/CoOp or
 muzairkhattak/multimodal-prompt-learning. Their models are imported as they are, each in a process of its own because
 every repository has its own package `clip`; for Dassl they get this project's, for the checkpoint a random ViT-B/16 in
-float32. `bench.plain_clip` is given the same weights, images and learned tensors (its prompts come from the released
+float32. `clip.reference` is given the same weights, images and learned tensors (its prompts come from the released
 learner), and both take steps in turns.
 
 What differs from this project: the released MuDPT fuses the encoders' prompts by one linear map a direction and adds a
@@ -30,7 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import measure, plain_clip
+from bench import measure
+from clip import reference
 from support.user_error import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Released:
-    """Where a released model stands and how its prompts reach `plain_clip`.
+    """Where a released model stands and how its prompts reach `clip.reference`.
 
     Attributes:
         trainer: module of its CustomCLIP.
@@ -46,7 +47,7 @@ class Released:
         batch: images of a step.
         trains_whole: whether all of it is in training mode, not only its learner.
         build: (the module `clip.model`, state dict, configuration) -> CLIP.
-        logits: (CustomCLIP, state dict, images) -> logits (B, C) by `plain_clip`.
+        logits: (CustomCLIP, state dict, images) -> logits (B, C) by `clip.reference`.
     """
 
     trainer: str
@@ -59,34 +60,34 @@ class Released:
 
 def text_features(model: nn.Module, state: dict, prompts: Tensor, deep: Sequence[Tensor] | None = None) -> Tensor:
     """(C, e) of the released learner's prompts (C, 77, d_t)."""
-    return plain_clip.text_features(state, prompts, model.tokenized_prompts.argmax(-1), deep)
+    return reference.text_features(state, prompts, model.tokenized_prompts.argmax(-1), deep)
 
 
 def mudpt_logits(model: nn.Module, state: dict, images: Tensor) -> Tensor:
     prompts, shared, text_deep, to_visual = model.mudpt_prompt_learner()
     visual = model.image_encoder  # which holds the image's own prompts
     own_deep = visual.visual_ctx_deep_prompts
-    image = plain_clip.image_features(state, images, (visual.visual_ctx + shared)[0], to_visual + own_deep)
+    image = reference.image_features(state, images, (visual.visual_ctx + shared)[0], to_visual + own_deep)
     text = text_features(model, state, prompts, text_deep + visual.visual_ctx_deep_projections(own_deep))
-    return plain_clip.logits(state, image, text)
+    return reference.logits(state, image, text)
 
 
 def maple_logits(model: nn.Module, state: dict, images: Tensor) -> Tensor:
     prompts, visual, text_deep, visual_deep = model.prompt_learner()
-    image = plain_clip.image_features(state, images, visual, visual_deep)
-    return plain_clip.logits(state, image, text_features(model, state, prompts, text_deep))
+    image = reference.image_features(state, images, visual, visual_deep)
+    return reference.logits(state, image, text_features(model, state, prompts, text_deep))
 
 
 def coop_logits(model: nn.Module, state: dict, images: Tensor) -> Tensor:
-    image = plain_clip.image_features(state, images)
-    return plain_clip.logits(state, image, text_features(model, state, model.prompt_learner()))
+    image = reference.image_features(state, images)
+    return reference.logits(state, image, text_features(model, state, model.prompt_learner()))
 
 
 def cocoop_logits(model: nn.Module, state: dict, images: Tensor) -> Tensor:
-    image = plain_clip.image_features(state, images)
+    image = reference.image_features(state, images)
     prompts = model.prompt_learner(image / image.norm(dim=-1, keepdim=True))  # (B, C, 77, d_t)
     rows = [
-        plain_clip.logits(state, one[None], text_features(model, state, own))
+        reference.logits(state, one[None], text_features(model, state, own))
         for one, own in zip(image, prompts, strict=True)
     ]
     return torch.cat(rows)

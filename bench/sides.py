@@ -1,6 +1,6 @@
 """Both sides of a comparison: one prompt learner and one CLIP, through the plain pass and through this project's.
 
-Weights are random: no download is needed and the work is the same. The reference (`bench.plain_clip`) encodes every
+Weights are random: no download is needed and the work is the same. The reference (`clip.reference`) encodes every
 class padded to 77 tokens in every step, as the released codes do.
 """
 
@@ -12,12 +12,11 @@ from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from yacs.config import CfgNode
+from torch import Tensor
 
 import clip
-from bench import plain_clip
 from bench.measure import DTYPES
+from clip import reference
 from clip.class_text import ClassText
 from clip.model import CLIP, architecture, convert_weights
 from clip.open_clip_module import open_clip_module
@@ -25,7 +24,8 @@ from clip.prompts import Prompts
 from clip.weights import load_state_dict
 from support.user_error import UserError
 from trainers import cocoop, coop, mudpt
-from trainers.prompt_trainer import PromptedCLIP
+from trainers.method import PromptMethod, Task
+from trainers.tuned_clip import TunedCLIP
 
 VIT_B16 = {
     "embed_dim": 512,
@@ -40,9 +40,9 @@ VIT_B16 = {
     "transformer_layers": 12,
 }
 METHODS = {
-    "mudpt": (mudpt.PromptLearner, mudpt.MuDPT.config_defaults),
-    "coop": (coop.PromptLearner, coop.CoOp.config_defaults),
-    "cocoop": (cocoop.PromptLearner, {**cocoop.CoCoOp.config_defaults, "CTX_INIT": "a photo of a"}),  # as published
+    "mudpt": (mudpt.PromptLearner, {}),
+    "coop": (coop.PromptLearner, {}),
+    "cocoop": (cocoop.PromptLearner, {"CTX_INIT": "a photo of a"}),  # as published
 }
 
 
@@ -81,11 +81,11 @@ class PlainModel:
 
     Args:
         state: CLIP's tensors, in the precision to compute in.
-        learner: gives the prompts, as for `PromptedCLIP`; its context stands before the class names.
+        learner: gives the prompts, as for `TunedCLIP`; its context stands before the class names.
         names: of the classes.
     """
 
-    def __init__(self, state: dict[str, Tensor], learner: nn.Module, names: list[str]):
+    def __init__(self, state: dict[str, Tensor], learner: PromptMethod, names: list[str]):
         self.state, self.learner = state, learner
         self.n = learner.ctx.shape[-2]
         context = " ".join(["X"] * self.n)
@@ -97,24 +97,24 @@ class PlainModel:
     def __call__(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C)."""
         images = images.to(self.embedded.dtype)
-        if not getattr(self.learner, "conditioned_on_image", False):
+        if not self.learner.conditioned_on_image:
             prompts = self.learner()
             visual, visual_deep = self._cast(prompts.visual), self._cast(prompts.visual_deep)
-            image = plain_clip.image_features(self.state, images, visual, visual_deep)
-            return plain_clip.logits(self.state, image, self.text_features(prompts))
-        image = plain_clip.image_features(self.state, images)
+            image = reference.image_features(self.state, images, visual, visual_deep)
+            return reference.logits(self.state, image, self.text_features(prompts))
+        image = reference.image_features(self.state, images)
         conditions = (image / image.norm(dim=-1, keepdim=True)).float()
         contexts = self.learner(conditions).text  # (B, 1, n, d_t)
         rows = []
         for feature, context in zip(image, contexts, strict=True):  # one image after the other, as the released code
-            rows.append(plain_clip.logits(self.state, feature[None], self.text_features(Prompts(text=context))))
+            rows.append(reference.logits(self.state, feature[None], self.text_features(Prompts(text=context))))
         return torch.cat(rows)
 
     def text_features(self, prompts: Prompts) -> Tensor:
         """(C, e), not normalised."""
         context = self._cast(prompts.text).expand(len(self.embedded), -1, -1)
         embedded = torch.cat([self.embedded[:, :1], context, self.embedded[:, 1 + self.n :]], dim=1)
-        return plain_clip.text_features(self.state, embedded, self.eot, self._cast(prompts.text_deep))
+        return reference.text_features(self.state, embedded, self.eot, self._cast(prompts.text_deep))
 
     def _cast(self, tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(self.embedded.dtype)
@@ -132,9 +132,9 @@ class Sides:
     """
 
     state: dict[str, Tensor]
-    learner: nn.Module
+    learner: PromptMethod
     names: list[str]
-    ours: PromptedCLIP
+    ours: TunedCLIP
 
     @cached_property
     def reference(self) -> PlainModel:
@@ -205,13 +205,14 @@ def build(
         options: keys of the method's configuration node.
     """
     torch.manual_seed(0)
-    learner_class, defaults = METHODS[method]
+    method_class, published = METHODS[method]
     state = random_state(backbone)
     names = class_names(classes)
     backbone_model = clip.build_model(dict(state)).requires_grad_(False)
-    learner = learner_class(CfgNode({**defaults, **options}), names, backbone_model).to(device).train()
+    config = method_class.Config(**{**published, **options})
+    learner = method_class(config, Task(names), backbone_model).to(device).train()
     state = {name: tensor.to(device, DTYPES[precision]) for name, tensor in state.items()}
     if precision != "fp32":
         convert_weights(backbone_model, DTYPES[precision])
-    ours = PromptedCLIP(backbone_model, learner, chunk_classes).to(device)
+    ours = TunedCLIP(backbone_model, learner, chunk_classes).to(device)
     return Sides(state, learner, names, ours)

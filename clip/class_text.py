@@ -14,22 +14,33 @@ Notation used for shapes:
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from clip.layers import Transformer
 from clip.parts import give_back_freed_memory, tokens_at_once
 from clip.prompts import UNCHANGED, Prompts, at_layer
 from support.user_error import ConfigError
 
-if TYPE_CHECKING:
-    from clip.model import CLIP
-
 POSITIONS = ("end", "middle", "front")
 ROW_LENGTH = 32  # tokens, where no class has more of its own
+
+
+class TextEncoder(Protocol):
+    """What encoding a text needs of CLIP, by OpenAI's names."""
+
+    token_embedding: nn.Embedding  # (vocabulary, d)
+    positional_embedding: Tensor  # (context length, d)
+    transformer: Transformer
+    ln_final: nn.Module
+    text_projection: Tensor  # (d, e)
+
+    @property
+    def dtype(self) -> torch.dtype: ...
 
 
 class ClassText(nn.Module):
@@ -159,7 +170,7 @@ def _filled_rows(lengths: list[int], row_length: int) -> list[list[int]]:
     return rows
 
 
-def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts, chunk_classes: int = 0) -> Tensor:
+def encode_class_text(clip: TextEncoder, text: ClassText, prompts: Prompts, chunk_classes: int = 0) -> Tensor:
     """Text features of all classes, (C, e), or (B, C, e) where ``prompts.text`` differs per image; not normalised.
 
     Args:
@@ -193,7 +204,7 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts, chunk_class
     return features if context is not None and prompts.text.dim() == 4 else features[0]
 
 
-def _encode_prefix(clip: CLIP, text: ClassText, prompts: Prompts, context: Tensor | None) -> list[tuple]:
+def _encode_prefix(clip: TextEncoder, text: ClassText, prompts: Prompts, context: Tensor | None) -> list[tuple]:
     """Keys and values (P, h, p, d/h) of the shared prefix in every layer."""
     positions = clip.positional_embedding.to(clip.dtype)
     x = _embed(clip, text.prefix, context, None) + positions[: text.prefix_length]  # (P, p, d)
@@ -212,7 +223,7 @@ def _encode_prefix(clip: CLIP, text: ClassText, prompts: Prompts, context: Tenso
 
 
 def _encode_own(
-    clip: CLIP, text: ClassText, prompts: Prompts, context: Tensor | None, prefix: list[tuple], rows: slice
+    clip: TextEncoder, text: ClassText, prompts: Prompts, context: Tensor | None, prefix: list[tuple], rows: slice
 ) -> Tensor:
     """Features (P, classes in these rows, e), in the order of the rows, from the classes' own tokens.
 
@@ -297,7 +308,7 @@ def _check(text: ClassText, prompts: Prompts) -> Tensor | None:
     return context
 
 
-def _embed(clip: CLIP, entries: Tensor, context: Tensor | None, class_of: Tensor | None) -> Tensor:
+def _embed(clip: TextEncoder, entries: Tensor, context: Tensor | None, class_of: Tensor | None) -> Tensor:
     """Embeddings (P, ..., d) of entries (...), each a token id or -1 - slot of a context vector; P is 1 without any."""
     embedded = clip.token_embedding(entries.clamp(min=0)).to(clip.dtype)[None]  # (1, ..., d)
     if context is None:

@@ -39,8 +39,8 @@ def load(
     """Load a CLIP and the image transform that belongs to it.
 
     Args:
-        name: one of `available_models`, a name of open_clip's registry, or the path of a checkpoint (see
-            `clip.weights`).
+        name: one of `available_models`, a name of open_clip's registry or of the Hugging Face Hub, or the path of a
+            checkpoint (see `clip.weights`).
         device: where to put the model; by default a GPU if there is one. On a CPU the model is cast to float32,
             elsewhere it keeps the checkpoint's precision.
         jit: accepted for OpenAI's callers; the model returned is always an ordinary module.
@@ -54,13 +54,12 @@ def load(
     """
     if jit:
         warnings.warn("jit=True is ignored: the model is built as an ordinary module", stacklevel=2)
-    if name not in _MODELS and os.path.isfile(name):
-        model = weights.load_clip(path=name)
-    else:
-        model = weights.load_clip(name=name, cache=download_root)
+    path = name if name not in _MODELS and os.path.exists(name) else ""
+    found = weights.find("" if path else name, path, download_root)
+    model = weights.build(found)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = model.float() if device.type == "cpu" else model.to(device)
-    return model, _transform(model.visual.input_resolution, *weights.normalization(name))
+    return model, _transform(model.visual.input_resolution, found.mean, found.std)
 
 
 def tokenize(texts: str | list[str], context_length: int = 77, truncate: bool = False) -> torch.Tensor:

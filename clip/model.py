@@ -16,110 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.class_text import ClassText, encode_class_text
-from clip.linear import Linear, linear
+from clip.layers import LayerNorm, QuickGELU, Transformer, split_heads
 from clip.parts import tokens_at_once
-from clip.prompts import UNCHANGED, Layer, Prompts, at_layer
+from clip.prompts import UNCHANGED, Prompts, at_layer
 from support.user_error import ConfigError
 
 HEAD_WIDTH = 64  # of the attention heads of OpenAI's models; `CLIP` takes other numbers of heads
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, L, d) -> (B, h, L, d/h)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-class LayerNorm(nn.LayerNorm):
-    """Layer normalisation computed in float32 whatever the dtype of its input."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
-
-
-class _QuickGELU(torch.autograd.Function):
-    """Keeps its input alone for the backward pass, where autograd would keep the sigmoid, too."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return (1.702 * x).sigmoid_().mul_(x)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return torch.ops.aten.silu_backward(gradient, 1.702 * x)  # SiLU's derivative at 1.702 x is that of this at x
-
-
-class QuickGELU(nn.Module):
-    """x * sigmoid(1.702 x), the GELU approximation that OpenAI's weights were trained with."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x) if torch.jit.is_tracing() else _QuickGELU.apply(x)
-
-
-class ResidualAttentionBlock(nn.Module):
-    """Pre-norm transformer layer. ``forward`` takes OpenAI's (L, B, d) order; everything inside is batch first."""
-
-    def __init__(self, d_model: int, n_head: int, causal: bool = False, activation: type[nn.Module] = QuickGELU):
-        super().__init__()
-        self.attn = nn.MultiheadAttention(d_model, n_head)
-        self.ln_1 = LayerNorm(d_model)
-        self.mlp = nn.Sequential(
-            OrderedDict(
-                c_fc=Linear(d_model, 4 * d_model),
-                gelu=activation(),
-                c_proj=Linear(4 * d_model, d_model),
-            )
-        )
-        self.ln_2 = LayerNorm(d_model)
-        self.causal = causal
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(L, B, d) -> (L, B, d)."""
-        return self.encode(x.transpose(0, 1)).transpose(0, 1)
-
-    def encode(self, x: Tensor, layer: Layer = UNCHANGED, wanted: int | None = None) -> Tensor:
-        """(B, L, d) -> (B, wanted, d): the first ``wanted`` positions, by default all, and no work for the others."""
-        heads = self.query_key_value(x, layer, wanted)
-        attended = F.scaled_dot_product_attention(*heads, is_causal=self.causal)  # (B, h, wanted, d/h)
-        return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2), layer)
-
-    def query_key_value(
-        self, x: Tensor, layer: Layer = UNCHANGED, wanted: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, L, d) -> query (B, h, wanted, d/h) of the first positions, key and value (B, h, L, d/h) of all."""
-        normed = self.ln_1(x)
-        weight, bias, width = self.attn.in_proj_weight, self.attn.in_proj_bias, x.shape[-1]
-        query = linear(normed[:, :wanted], weight[:width], bias[:width])  # (B, wanted, d)
-        key_value = linear(normed, weight[width:], bias[width:])  # (B, L, 2d)
-        if layer.qkv is not None:
-            added = layer.qkv(normed).to(query.dtype)  # (B, L, 3d)
-            query, key_value = query + added[:, :wanted, :width], key_value + added[..., width:]
-        return tuple(split_heads(part, self.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
-
-    def residual(self, x: Tensor, attended: Tensor, layer: Layer = UNCHANGED) -> Tensor:
-        """Both residual branches, given the concatenated heads ``attended`` of x's own shape (B, L, d)."""
-        x = linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias, added=x)
-        normed = self.ln_2(x)
-        x = self.mlp.c_proj(self.mlp.gelu(self.mlp.c_fc(normed)), added=x)
-        return x if layer.mlp is None else x + layer.mlp(normed).to(x.dtype)
-
-
-class Transformer(nn.Module):
-    """A stack of residual attention blocks; ``forward`` takes OpenAI's (L, B, d) order."""
-
-    def __init__(
-        self, width: int, layers: int, heads: int, causal: bool = False, activation: type[nn.Module] = QuickGELU
-    ):
-        super().__init__()
-        self.width = width
-        self.layers = layers
-        blocks = [ResidualAttentionBlock(width, heads, causal, activation) for _ in range(layers)]
-        self.resblocks = nn.Sequential(*blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.resblocks(x)
 
 
 class VisionTransformer(nn.Module):
@@ -281,7 +183,7 @@ class CLIP(nn.Module):
     """Image and text encoder with a joint embedding. Parameters hold no values until a state dict is loaded.
 
     ``vision_heads`` are those of the image encoder, or of a ResNet's attention pooling; by default each has
-    `HEAD_WIDTH` channels. ``activation`` stands in the transformers of both encoders.
+    `HEAD_WIDTH` channels. ``activation`` and ``layer_norm_eps`` are those of both encoders.
     """
 
     def __init__(
@@ -298,6 +200,7 @@ class CLIP(nn.Module):
         transformer_layers: int,
         vision_heads: int | None = None,
         activation: type[nn.Module] = QuickGELU,
+        layer_norm_eps: float = 1e-5,
     ):
         super().__init__()
         self.context_length = context_length
@@ -317,6 +220,9 @@ class CLIP(nn.Module):
         self.ln_final = LayerNorm(transformer_width)
         self.text_projection = nn.Parameter(torch.empty(transformer_width, embed_dim))
         self.logit_scale = nn.Parameter(torch.empty([]))
+        for module in self.modules():
+            if isinstance(module, LayerNorm):
+                module.eps = layer_norm_eps
 
     @property
     def dtype(self) -> torch.dtype:

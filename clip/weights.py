@@ -1,65 +1,203 @@
-"""One door to CLIP's weights: a local checkpoint, the one in this repository, OpenAI's or open_clip's, fetched once.
+"""One door to CLIP's weights: a local checkpoint, the one in this repository, OpenAI's, open_clip's or Hugging Face's.
 
-Local files may be OpenAI's TorchScript archives, state dicts by `torch.save` (also within what a training loop saves,
-see `state_dicts`, and as part of a larger module), or .safetensors; float16 or float32. Names and shapes are OpenAI's.
-Weights trained with another activation than QuickGELU, or other heads than OpenAI's, look the same in a file but give
-other features: a name of open_clip's registry beside the path tells which (`clip.open_clip_weights`).
+    MODEL.BACKBONE.PATH, or what MODEL.BACKBONE.NAME stands for        a file
+      | clip.formats.files                                             its tensors
+      | the first of `FORMATS` that recognises them                    a `Weights`: OpenAI's names, and what they need
+      | clip.model.build_model                                         a CLIP
+
+Tensors alone do not tell the activation and the number of heads: config.json beside them does, or a name of open_clip's
+registry as MODEL.BACKBONE.NAME beside the path; else they are OpenAI's.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import textwrap
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from torch import Tensor
 
-from clip import open_clip_weights, recognition, torchscript
+from clip.formats import (
+    FIRST_LAYER,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    Weights,
+    hugging_face,
+    open_clip_registry,
+    openai,
+    recognition,
+)
+from clip.formats.files import read_tensors
+from clip.formats.openai import MODELS, TINY, cache_folder, download
 from clip.model import CLIP, build_model
-from support.state_dicts import find_state_dict
-from support.tensor_file import check_finite, read_tensor_file
-from support.user_error import CheckpointError, ConfigError, DownloadError, UserError, did_you_mean, shorten
-from support.verified_download import alone, checksum
-from support.verified_download import fetch as _fetch
+from support.tensor_file import check_finite
+from support.user_error import CheckpointError, shorten
 
-TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tiny", "tiny_clip.pt")
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pre-training images, RGB in 0..1
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
-FIRST_LAYER = "visual.conv1.weight"  # of a ViT and of a ResNet
-ON_THE_HUB = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
+__all__ = [
+    "FIRST_LAYER",
+    "MODELS",
+    "PIXEL_MEAN",
+    "PIXEL_STD",
+    "TINY",
+    "Weights",
+    "backbone_name",
+    "build",
+    "cache_folder",
+    "canonical_name",
+    "download",
+    "find",
+    "load_clip",
+    "load_state_dict",
+    "normalization",
+    "report_normalization",
+]
+
+FORMATS = (hugging_face, open_clip_registry, openai)  # the last takes every name and recognises every file
+OF_OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in a folder of the Hugging Face Hub
+_IN_THE_CACHE = re.compile(r"(?:^|/)models--([^/]+)/snapshots/[^/]+(?:/[^/]*)?$")
 ENDINGS = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors", ".onnx", ".msgpack", ".h5")
 
-_OPENAI = "https://openaipublic.azureedge.net/clip/models"
-# Name -> where its checkpoint is. In a URL the folder is the file's SHA-256.
-MODELS = {
-    "RN50": f"{_OPENAI}/afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt",
-    "RN101": f"{_OPENAI}/8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599/RN101.pt",
-    "RN50x4": f"{_OPENAI}/7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd/RN50x4.pt",
-    "RN50x16": f"{_OPENAI}/52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa/RN50x16.pt",
-    "RN50x64": f"{_OPENAI}/be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c/RN50x64.pt",
-    "ViT-B/32": f"{_OPENAI}/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
-    "ViT-B/16": f"{_OPENAI}/5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt",
-    "ViT-L/14": f"{_OPENAI}/b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
-    "ViT-L/14@336px": f"{_OPENAI}/3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02/ViT-L-14-336px.pt",
-    "tiny": TINY,
-}
+
+def find(name: str = "", path: str = "", cache: str | None = None) -> Weights:
+    """The tensors of a checkpoint, on the CPU, as they are stored, and what they need to be a CLIP.
+
+    Args:
+        name: MODEL.BACKBONE.NAME: a key of `MODELS`, "hf:<owner>/<model>" of the Hugging Face Hub, or a name of
+            open_clip's registry, "open_clip:<model>/<tag>". Beside a ``path`` only the latter counts: it tells what the
+            file's tensors do not (no tag needed).
+        path: a local checkpoint (MODEL.BACKBONE.PATH): a file, or a folder with one or as the Hugging Face Hub has it.
+        cache: folder for downloads; default: `cache_folder`, for "hf:" huggingface_hub's own.
+
+    Raises:
+        UserError: unknown name, missing file, failed download, or a file that does not hold what it should.
+    """
+    if path:
+        if open_clip_registry.takes(name):
+            open_clip_registry.find(name)  # refused before a large file is read
+        file = _local_file(name, path)
+    else:
+        file = _format_of(name).fetch(name, cache)
+    tensors, source = read_tensors(file), path or name
+    check_finite(tensors, source, advice="get the file again")
+    layout = next(layout for layout in FORMATS if layout.recognises(tensors, name, file))
+    with _explained(tensors, source):
+        return replace(layout.convert(tensors, name, file), name=backbone_name(name, path), source=source)
+
+
+def build(weights: Weights) -> CLIP:
+    """The CLIP of a checkpoint, on the CPU, in its precision and in evaluation mode.
+
+    Raises:
+        UserError: the tensors are not those of a CLIP.
+    """
+    with _explained(weights.tensors, weights.source):
+        return build_model(weights.tensors, weights.arguments)
 
 
 def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
-    """CLIP on the CPU, in the precision of its checkpoint and in evaluation mode; arguments as `load_state_dict`.
+    """`build` of what `find` finds."""
+    return build(find(name, path, cache))
 
-    Raises:
-        UserError: as `load_state_dict`, or the tensors are not those of a CLIP.
+
+def load_state_dict(name: str = "", path: str = "", cache: str | None = None) -> dict[str, Tensor]:
+    """The tensors of what `find` finds."""
+    return find(name, path, cache).tensors
+
+
+def canonical_name(name: str) -> str:
+    """One spelling of all spellings of a MODEL.BACKBONE.NAME."""
+    return hugging_face.canonical_name(open_clip_registry.canonical_name(name))
+
+
+def backbone_name(name: str, path: str) -> str:
+    """The name of a backbone in results and tables.
+
+    A local file has its own, after the open_clip name that tells how to read it; a file that every model calls the same
+    (model.safetensors) has its folder before it; a folder of the Hub's cache is named as on the Hub.
     """
-    model = open_clip_weights.find(name) if _is_open_clip(name) else None  # refused before it is fetched
-    state_dict = load_state_dict(name, path, cache)
-    source = path or name
-    check_finite(state_dict, source, advice="get the file again")
+    name = canonical_name(name)
+    if not path:
+        return name
+    *folders, file = [part for part in os.path.expanduser(path).replace(os.sep, "/").split("/") if part] or [path]
+    if on_the_hub := _IN_THE_CACHE.search(path.replace(os.sep, "/")):
+        file = f"{hugging_face.PREFIX}{on_the_hub[1].replace('--', '/')}"
+    elif folders and file in (*OF_OPEN_CLIP, *hugging_face.WEIGHTS):
+        file = f"{folders[-1]}/{file}"
+    return f"{name} {file}" if open_clip_registry.takes(name) else file
+
+
+def normalization(name: str, path: str = "") -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation, of each channel in 0..1, of the images that a checkpoint was trained on.
+
+    Those of OpenAI's models where nothing else is known; arguments as for `find`.
+    """
+    return _published_normalization(name, path) or (PIXEL_MEAN, PIXEL_STD)
+
+
+def report_normalization(name: str, mean: Sequence[float], std: Sequence[float], path: str = "") -> None:
+    """Print a line where a run does not normalise images as the checkpoint's training did, as far as that is known.
+
+    Args:
+        name: MODEL.BACKBONE.NAME.
+        mean: INPUT.PIXEL_MEAN, of each channel in 0..1.
+        std: INPUT.PIXEL_STD.
+        path: MODEL.BACKBONE.PATH.
+    """
+    if trained := _published_normalization(name, path):
+        pairs = zip((*mean, *std), (*trained[0], *trained[1]), strict=False)
+        if any(abs(ours - theirs) > 1e-4 for ours, theirs in pairs):
+            print(
+                f"{backbone_name(name, path)} was trained with images normalised otherwise: set INPUT.PIXEL_MEAN "
+                f'"{list(trained[0])}" INPUT.PIXEL_STD "{list(trained[1])}"'
+            )
+
+
+def _published_normalization(name: str, path: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """The normalisation that a format knows of, None where none does."""
+    layouts = (open_clip_registry,) if open_clip_registry.takes(name) else FORMATS
+    return next((found for layout in layouts if (found := layout.normalization(name, path))), None)
+
+
+def _format_of(name: str):
+    return next(layout for layout in FORMATS if layout.takes(name))
+
+
+def _local_file(name: str, path: str) -> str:
+    """The file that MODEL.BACKBONE.PATH stands for."""
+    file = os.path.expanduser(path)
+    if os.path.isdir(file):
+        return _file_in(file, name)
+    if not os.path.isfile(file):
+        raise CheckpointError(f"no checkpoint at {path}: correct MODEL.BACKBONE.PATH, or leave it empty to use a name")
+    return file
+
+
+def _file_in(folder: str, name: str) -> str:
+    """The checkpoint in a folder, as the Hugging Face Hub has it, or the only one; else a UserError.
+
+    A model may be there in two layouts: transformers' has its own configuration, open_clip's needs a name.
+    """
+    files = sorted(name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name)))
+    weights = [name for name in files if name.endswith(ENDINGS)]
+    usual = [*OF_OPEN_CLIP, *hugging_face.WEIGHTS]
+    if hugging_face.has_config(folder) and not open_clip_registry.takes(name):
+        usual = [*hugging_face.WEIGHTS, *OF_OPEN_CLIP]
+    for file in (*usual, *(weights if len(weights) == 1 else ())):
+        if file in files:
+            return os.path.join(folder, file)
+    there = f"with {len(weights)} checkpoints ({shorten(weights)})" if weights else "without a checkpoint"
+    raise CheckpointError(f"{folder} is a folder {there}: set MODEL.BACKBONE.PATH to the file of a CLIP")
+
+
+@contextmanager
+def _explained(tensors: dict[str, Tensor], source: str) -> Iterator[None]:
+    """Turn what goes wrong with the tensors of a file into a UserError that says what the file is."""
     try:
-        if model is None:
-            return build_model(state_dict)
-        return build_model(open_clip_weights.fit(state_dict, model, source), model.arguments)
+        yield
+        return
     except KeyError as error:
         reason = f"tensor {error.args[0]} is missing"
     except RuntimeError as error:  # a heading, then the names of all tensors that do not fit
@@ -67,166 +205,12 @@ def load_clip(name: str = "", path: str = "", cache: str | None = None) -> CLIP:
     except (ArithmeticError, AssertionError, IndexError, TypeError, ValueError):
         reason = "its tensors have other shapes than a CLIP's"
     if shard := recognition.SHARD.search(os.path.basename(source)):
-        raise CheckpointError(f"{source} is one of {int(shard[1])} files of a checkpoint: save them as one file")
-    if known := recognition.recognise(state_dict):
+        raise CheckpointError(
+            f"{source} is one of {int(shard[1])} files of a checkpoint: name their folder, with the index of them"
+        )
+    if known := recognition.recognise(tensors):
         raise CheckpointError(f"{source} holds {known[0]}: {known[1]}")
     raise CheckpointError(
-        f"{source} does not hold a CLIP in OpenAI's layout ({reason}; its {len(state_dict)} tensors are "
-        f"{shorten(list(state_dict))[:200]}): take another file"
+        f"{source} does not hold a CLIP in OpenAI's layout ({reason}; its {len(tensors)} tensors are "
+        f"{shorten(list(tensors))[:200]}): take another file"
     )
-
-
-def load_state_dict(name: str = "", path: str = "", cache: str | None = None) -> dict[str, Tensor]:
-    """Tensors of a checkpoint, on the CPU, as they are stored.
-
-    Args:
-        name: MODEL.BACKBONE.NAME: a key of `MODELS`, not looked at where ``path`` is given; or a name of open_clip's
-            registry, "open_clip:<model>/<tag>", which beside a ``path`` tells what its tensors do not (no tag needed).
-        path: a local checkpoint (MODEL.BACKBONE.PATH).
-        cache: folder for downloads; default `cache_folder`.
-
-    Raises:
-        UserError: unknown name, missing file, failed download, or a file that is not a state dict.
-    """
-    file = _find(name, path, cache)
-    content = _read(file)
-    tensors = find_state_dict(content)
-    if tensors is None:
-        if known := recognition.recognise_content(content):
-            raise CheckpointError(f"{file} holds {known[0]}: {known[1]}")
-        raise CheckpointError(f"{file} is not a state dict: save one with torch.save(model.state_dict(), ...)")
-    return _part_that_is_clip(tensors, file)
-
-
-def _part_that_is_clip(tensors: dict[str, Tensor], file: str) -> dict[str, Tensor]:
-    """Of a module that has CLIP as a part, as Lightning's, that part's tensors, by CLIP's own names.
-
-    Raises:
-        UserError: it has several CLIPs.
-    """
-    prefixes = [name.removesuffix(FIRST_LAYER) for name in tensors if f".{name}".endswith(f".{FIRST_LAYER}")]
-    if len(prefixes) > 1:
-        raise CheckpointError(
-            f"{file} holds {len(prefixes)} CLIPs ({', '.join(prefix or FIRST_LAYER for prefix in prefixes)}): save the "
-            "state dict of one of them"
-        )
-    if prefixes in ([], [""]):
-        return tensors
-    inside = {name.removeprefix(prefixes[0]): value for name, value in tensors.items() if name.startswith(prefixes[0])}
-    if others := [name for name in tensors if not name.startswith(prefixes[0])]:
-        print(f"{file}: {len(others)} tensors beside the CLIP in {prefixes[0]} are left out ({shorten(others)})")
-    return inside
-
-
-def _find(name: str, path: str, cache: str | None) -> str:
-    """The file that ``name`` or ``path`` stands for, downloaded where needed."""
-    if path:
-        file = os.path.expanduser(path)
-        if os.path.isdir(file):
-            return _file_in(file)
-        if not os.path.isfile(file):
-            raise CheckpointError(
-                f"no checkpoint at {path}: correct MODEL.BACKBONE.PATH, or leave it empty to use a name"
-            )
-        return file
-    if _is_open_clip(name):
-        return open_clip_weights.download(name, cache or cache_folder())
-    if name not in MODELS:
-        raise ConfigError(
-            f'unknown MODEL.BACKBONE.NAME "{name}"{did_you_mean(name, MODELS)}: choose one of {", ".join(MODELS)}, '
-            "an open_clip:<model>/<tag>, or set MODEL.BACKBONE.PATH to a checkpoint"
-        )
-    return download(MODELS[name], cache)
-
-
-def _file_in(folder: str) -> str:
-    """The checkpoint in a folder, as the Hugging Face Hub has it, or the only one; else a UserError."""
-    files = sorted(name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name)))
-    weights = [name for name in files if name.endswith(ENDINGS)]
-    for name in (*ON_THE_HUB, *(weights if len(weights) == 1 else ())):
-        if name in files:
-            return os.path.join(folder, name)
-    if index := [name for name in files if name.endswith(".index.json")]:
-        return os.path.join(folder, index[0])
-    there = f"with {len(weights)} checkpoints ({shorten(weights)})" if weights else "without a checkpoint"
-    raise CheckpointError(f"{folder} is a folder {there}: set MODEL.BACKBONE.PATH to the file of a CLIP")
-
-
-def _is_open_clip(name: str) -> bool:
-    return open_clip_weights.canonical_name(name).startswith(open_clip_weights.PREFIX)
-
-
-def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, of each channel in 0..1, of the images that the checkpoint ``name`` was trained on.
-
-    Those of OpenAI's models, unless open_clip's registry says otherwise.
-    """
-    published = open_clip_weights.find(name).published if _is_open_clip(name) else {}
-    return published.get("mean", PIXEL_MEAN), published.get("std", PIXEL_STD)
-
-
-def report_normalization(name: str, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Print a line where a run does not normalise images as the checkpoint's training did, as far as that is known.
-
-    Args:
-        name: MODEL.BACKBONE.NAME.
-        mean: INPUT.PIXEL_MEAN, of each channel in 0..1.
-        std: INPUT.PIXEL_STD.
-    """
-    published = open_clip_weights.find(name).published if _is_open_clip(name) else {}
-    trained = (*published.get("mean", mean), *published.get("std", std))
-    if any(abs(ours - theirs) > 1e-4 for ours, theirs in zip((*mean, *std), trained, strict=False)):
-        print(
-            f"{name} was trained with images normalised otherwise: set INPUT.PIXEL_MEAN "
-            f'"{list(published["mean"])}" INPUT.PIXEL_STD "{list(published["std"])}"'
-        )
-
-
-def cache_folder() -> str:
-    """Where downloads are kept: $CLIP_CACHE, or ~/.cache/clip, which OpenAI's package uses as well."""
-    return os.path.expanduser(os.environ.get("CLIP_CACHE") or "~/.cache/clip")
-
-
-def download(url: str, folder: str | None = None) -> str:
-    """Local path of a checkpoint of `MODELS`, fetched only where no intact copy is in ``folder``.
-
-    Raises:
-        UserError: no network, or the file is not the one that the URL's SHA-256 promises.
-    """
-    if url == TINY:
-        if not os.path.isfile(TINY):
-            raise CheckpointError(f"{TINY} is missing: restore it from the repository")
-        return TINY
-    file = os.path.join(folder or cache_folder(), os.path.basename(url))
-    digest = f"sha256:{url.split('/')[-2]}"
-    if _is_intact(file, digest):
-        return file
-    try:
-        with alone(f"{file}.lock"):
-            if not _is_intact(file, digest):  # several runs may have wanted it
-                if os.path.isfile(file):
-                    print(f"{file} is incomplete or altered, so it is fetched again")
-                print(f"Downloading {url} to {file}")
-                _fetch(url, file, digest)
-    except UserError as error:
-        raise DownloadError(
-            f"{error}, or fetch it by hand, put it at {file}, or set MODEL.BACKBONE.PATH to it"
-        ) from error
-    return file
-
-
-def _is_intact(file: str, digest: str) -> bool:
-    return os.path.isfile(file) and checksum(file, digest) == digest
-
-
-def _read(file: str) -> object:
-    """What a checkpoint holds. Nothing in it is run."""
-    try:
-        known = recognition.recognise_file(file)
-    except (OSError, zipfile.BadZipFile):
-        known = None  # which reading it will tell
-    if known:
-        raise CheckpointError(f"{file} is {known}")
-    if torchscript.is_torchscript(file):
-        return torchscript.read_state_dict(file)
-    return read_tensor_file(file)

@@ -5,7 +5,8 @@ scripts/<method>/method.yaml (`methods`), datasets from configs/datasets/ (`data
 shell scripts name.
 
 The data's way: a plan (`plan`) of jobs (`job`), checked (`preflight`) -> carried out (`sweep`) here (`workers`) or on a
-cluster (`slurm`) and watched (`progress`) -> folders with results.json -> `runs` -> numbers over seeds and datasets
-(`statistics`) -> `tables`, `figures` -> `rendering` for terminal, Markdown, LaTeX and CSV, `page` for a browser.
+cluster (`slurm`) and watched (`progress`) -> folders with results.json, or upstream's `logs` -> `runs` -> numbers over
+seeds and datasets (`statistics`) -> `tables`, `figures` -> `rendering` for terminal, Markdown, LaTeX and CSV, `page`
+for a browser.
 `settings` tells whether two runs may stand under one name.
 """

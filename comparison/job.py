@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comparison.logs import LOG
 from comparison.methods import ROOT
 from comparison.run_spec import RESULTS, RunSpec
 from support.user_error import ResultsError, UserError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 # What needs PyTorch is imported where it is used, so that the scripts start at once.
 
-LOG = "log.txt"
 PROMPT = "\n$ "  # before the command line, with which each attempt begins in the log
 
 

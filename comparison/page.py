@@ -20,12 +20,12 @@ import yaml
 from matplotlib.figure import Figure
 
 from comparison.figures import TEXT_WIDTH, Methods, all_figures, svg
-from comparison.job import LOG
+from comparison.logs import LOG, logged_config
 from comparison.mistakes import Mistakes, thumbnails
 from comparison.rendering import legend, shown_columns, text
 from comparison.results_file import read_results
 from comparison.run_spec import PROTOCOLS, RESULTS
-from comparison.runs import Run, logged_config
+from comparison.runs import Run
 from comparison.settings import digest
 from comparison.statistics import Measure
 from comparison.tables import Row, Table, Value, cost_cells

@@ -6,7 +6,6 @@ these are placed by their folder, in the layout that CoOp's scripts wrote.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,14 +13,13 @@ from pathlib import Path
 
 import yaml
 
-from comparison.job import LOG
+from comparison.logs import AFTER_TEST, AFTER_TRAINING, LOG, final_value, logged_config
 from comparison.methods import methods_here
 from comparison.metrics import ACCURACY
 from comparison.results_file import is_figure, read_results
 from comparison.run_spec import PROTOCOLS, RESULTS, RunSpec
 from comparison.settings import Settings, describe, differing, settings_of
 from dassl.config.safe_yaml import load_yaml
-from parse_test_res import AFTER_TEST, AFTER_TRAINING, final_value
 from support.regular_file import regular_only
 from support.user_error import DataError, ResultsError
 
@@ -217,12 +215,6 @@ def _logged_settings(file: Path) -> Settings:
     except yaml.YAMLError:
         return {}
     return settings_of(config) if isinstance(config, dict) else {}
-
-
-def logged_config(log: str) -> str:
-    """The configuration that a log begins with, as YAML; "" where there is none."""
-    found = re.search(r"^\*\* Config \*\*\n\*+\n(.*?)\nCollecting env info", log, re.MULTILINE | re.DOTALL)
-    return found[1] if found else ""
 
 
 def check_unmixed(runs: Iterable[Run]) -> None:

@@ -95,7 +95,7 @@ class OneLineParser(argparse.ArgumentParser):
 def _importing_file(error: Exception) -> str:
     """The file of this tree that an error comes from, relative to its root; "" where none does."""
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     return next((str(file.relative_to(root)) for file in reversed(files) if file.is_relative_to(root)), "")
 
 
@@ -103,7 +103,7 @@ def user_message(error: Exception) -> str | None:
     """The one line for an error that the user can mend, None for any other."""
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
-        if (Path(__file__).parent / package).is_dir():
+        if (Path(__file__).parents[1] / package).is_dir():
             return None  # a mistake in our own tree
         file = _importing_file(error)
         if file.startswith(("trainers", "datasets")):  # where files of others are put

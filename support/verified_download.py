@@ -20,7 +20,7 @@ from tqdm import tqdm
 from support.user_error import DownloadError, OutputError, cannot_write
 
 _CHUNK = 1 << 20  # bytes read at a time
-_TIMEOUT = 30  # seconds without a byte before a connection counts as dropped
+_TIMEOUT = 10  # seconds without a byte before a connection counts as dropped
 _PAUSES = (1, 2, 4, 8)  # seconds before each new try after a drop; a try that brings bytes starts the row anew
 _CONNECTION_ERRORS = (
     urllib.error.URLError,

@@ -1,10 +1,30 @@
-"""Shared by all tests: the project's root, and an environment without the variables that steer the scripts."""
+"""Shared by all tests: their order, the project's root, an environment without the variables that steer the scripts."""
 
 import json
 import sys
 from pathlib import Path
 
 import pytest
+
+# Files that take longest, begun first: so that at the end no worker has such a file left to itself.
+SLOW_FILES = [
+    "test_benchmark_on_slurm.py",
+    "test_end_to_end.py",
+    "torture/test_torture.py",
+    "test_distributed.py",
+    "test_benchmark_runs.py",
+    "errors/test_command_line.py",
+    "test_standard_streams.py",
+    "bench/test_comparisons.py",
+    "trainers/test_closed_set.py",
+    "dassl/data/test_epoch_loader.py",
+    "test_porting.py",
+]
+
+
+def pytest_collection_modifyitems(items):
+    places = {Path(__file__).parent / name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(SLOW_FILES)))
 
 
 @pytest.fixture(scope="session")

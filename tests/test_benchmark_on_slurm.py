@@ -14,19 +14,30 @@ import torch
 from comparison.slurm import minutes_of
 from support.user_error import UserError
 from tests.slurm_cluster import missing, slurm_cluster
+from tests.small_data import few_digits
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory):
+    """What the clients of one cluster for all tests need."""
+    if reason := missing():
+        pytest.skip(reason)
+    with slurm_cluster(tmp_path_factory.mktemp("cluster")) as environment:
+        yield environment
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    if reason := missing():
-        pytest.skip(reason)
-    with slurm_cluster(tmp_path / "slurm") as environment:
-        yield {**os.environ, **environment}
+def cluster(variables):
+    """The environment of a cluster with an empty queue."""
+    environment = {**os.environ, **variables}
+    asked(environment, "scancel", "--user", "root")  # what a test that failed has left
+    wait_until(lambda: asked(environment, "squeue", "--noheader") == "")
+    return environment
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+    return few_digits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

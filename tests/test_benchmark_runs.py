@@ -17,6 +17,7 @@ import benchmark
 from comparison.methods import methods_here
 from comparison.run_spec import RunSpec
 from comparison.workers import Workers
+from tests.small_data import draw_few, few_digits
 
 
 @pytest.fixture
@@ -87,6 +88,7 @@ def test_few_shot_runs_every_number_of_shots(bench, recorder, tmp_path):
 
 @pytest.mark.parametrize("protocol", ["cross_dataset", "domain_generalization"])
 def test_models_of_the_source_are_tested_on_the_others(protocol, bench, recorder, tmp_path):
+    draw_few(tmp_path / "data", "shapes", "shapes_blur", "shapes_noise")
     done = bench(protocol, "--source", "shapes", trainers="CoOp", seeds="1", datasets="shapes_blur shapes_noise")
     assert done.returncode == 0, done.stdout + done.stderr
     model, *tests = folders(recorder, tmp_path)  # the model first
@@ -322,7 +324,8 @@ def test_the_quickstart_takes_its_variables(root, recorder, tmp_path):
 def test_real_runs_end_in_tables_a_page_and_curves(root, tmp_path):
     command = [sys.executable, str(root / "benchmark.py"), "few_shot", "--trainers", "CoOp", "ZeroshotCLIP"]
     command += ["--datasets", "digits", "--shots", "1", "2", "--seeds", "1", "--set", "OPTIM.MAX_EPOCH", "2"]
-    command += ["--output", str(tmp_path / "output"), "--data", str(tmp_path / "data"), "--against", "ZeroshotCLIP"]
+    data = few_digits(tmp_path / "data")
+    command += ["--output", str(tmp_path / "output"), "--data", str(data), "--against", "ZeroshotCLIP"]
     command += ["--html", str(tmp_path / "report.html"), "--plots", str(tmp_path / "figures"), "--format", "markdown"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr

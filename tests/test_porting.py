@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
+from tests.small_data import few_digits
 from tests.tree import copy_tree
+
+SHORT = ["OPTIM.MAX_EPOCH", "1", "OPTIM.WARMUP_EPOCH", "0", "DATASET.NUM_SHOTS", "4"]
 
 
 @pytest.fixture
@@ -18,10 +21,10 @@ def document(root):
 def test_the_worked_port_trains_and_its_checkpoint_tests_the_same(document, root, tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL)
     assert len(code.splitlines()) <= 60
-    copy_tree(tmp_path)
+    few_digits(copy_tree(tmp_path) / "data")
     (tmp_path / "trainers" / "adapters.py").write_text(code)
     command = re.search(r"train\.py (--root data --seed 1 --trainer Adapters.*?)\n\n", document, flags=re.DOTALL)[1]
-    arguments = [*command.replace("\\\n", " ").split(), "OPTIM.MAX_EPOCH", "1", "OPTIM.WARMUP_EPOCH", "0"]
+    arguments = [*command.replace("\\\n", " ").split(), *SHORT]
     at = arguments.index("--output-dir") + 1
     trained = arguments[at]
 

@@ -4,13 +4,13 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
 import benchmark
+import train
+from tests.small_data import few_digits
 
 RUNS = {  # folder, which tells nothing or the wrong thing -> dataset, flags, KEY VALUE pairs
     "digits/CoOp/tiny_16shots/seed7": ("digits", "--seed 1", "DATASET.NUM_SHOTS 4"),
@@ -28,25 +28,18 @@ RUNS = {  # folder, which tells nothing or the wrong thing -> dataset, flags, KE
 def output(root, tmp_path_factory):
     """The folder of these runs."""
     output = tmp_path_factory.mktemp("output")
+    few_digits(output / "data")
     for name in ("cat", "dog"):
         (output / "data/photos/test" / name).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(output / "data/photos/test" / name / "one.png")
     for folder, (dataset, flags, pairs) in RUNS.items():
-        command = [
-            sys.executable,
-            str(root / "train.py"),
-            "--root",
-            "data",
-            "--trainer",
-            "CoOp",
-            "--output-dir",
-            folder,
-        ]
-        command += ["--config-file", str(root / "configs/trainers/CoOp/tiny.yaml")]
-        command += ["--dataset-config-file", str(root / f"configs/datasets/{dataset}.yaml")]
-        command += [*flags.split(), *pairs.split(), "OPTIM.MAX_EPOCH", "1"]
-        done = subprocess.run(command, cwd=output, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
+        words = ["--root", "data", "--trainer", "CoOp", "--output-dir", folder]
+        words += ["--config-file", str(root / "configs/trainers/CoOp/tiny.yaml")]
+        words += ["--dataset-config-file", str(root / f"configs/datasets/{dataset}.yaml")]
+        words += [*flags.split(), *pairs.split(), "OPTIM.MAX_EPOCH", "1"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(output)
+            assert train.run(words) == 0
     return output
 
 

@@ -11,7 +11,7 @@ from open_clip import pretrained
 from packaging.requirements import Requirement
 
 from clip import weights
-from datasets.prepare.sources import SOURCES
+from datasets.sources import SOURCES
 from scripts.licences import ROOT, UNKNOWN, document, licences, locked, normal
 
 LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")

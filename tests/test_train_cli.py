@@ -225,6 +225,10 @@ def test_the_home_folder_is_put_into_every_path(run_folder, monkeypatch):
         ("ViT-B/16", "some/own.pt", "own.pt"),
         (" Open_CLIP:ViT-B-16/OPENAI", "", "open_clip:ViT-B-16/openai"),
         ("open_clip:ViT-B-16/", "some/own.pt", "open_clip:ViT-B-16 own.pt"),
+        (" HF:openai/clip-vit-base-patch16 ", "", "hf:openai/clip-vit-base-patch16"),
+        ("tiny", "some/my-clip/", "my-clip"),
+        ("tiny", "some/my-clip/model.safetensors", "my-clip/model.safetensors"),
+        ("tiny", "hub/models--me--my-clip/snapshots/0123", "hf:me/my-clip"),
     ],
 )
 def test_a_backbone_has_one_name_in_the_results_however_it_is_written(name, path, shown):

@@ -1,4 +1,4 @@
-"""What a method learned, of a checkpoint: ours and those of the released codes.
+"""What a method learned, from a checkpoint: ours and those of the released codes.
 
 CoOp-family codes save either their learner, with tensors of the class names, or the whole model: CLIP's own tensors
 under ``image_encoder.`` and ``text_encoder.``, prompts inside them as ``VPT`` and ``VPT_shallow``, and the learner's
@@ -17,10 +17,14 @@ from torch import Tensor
 import clip
 from clip.model import CLIP
 from dassl.utils import load_checkpoint
+from support.checkpoint_files import find_checkpoint
 from support.state_dicts import find_state_dict
 from support.tensor_file import check_finite
-from support.user_error import CheckpointError
+from support.user_error import CheckpointError, UserError
+from trainers.class_rows import rows_of, warn_of_repeated
+from trainers.method import Method
 
+LEARNED = "prompt_learner"  # the name under which every method is saved, as in CoOp
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
 OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
@@ -34,11 +38,13 @@ class Checkpoint:
     """What a file holds that a test needs.
 
     Attributes:
+        path: of the file.
         tensors: by name, without DataParallel's "module." and the like.
         epoch: how many epochs are done; None where the file does not say.
         run: what the run told of itself (`TrainerBase.run_state`); empty for other codes' files.
     """
 
+    path: str
     tensors: dict[str, Tensor]
     epoch: int | None
     run: dict
@@ -72,9 +78,8 @@ def read_checkpoint(path: str) -> Checkpoint:
     check_finite(tensors, path, advice="test another epoch, or train again")
     content = content if isinstance(content, dict) else {}
     epoch, run = content.get("epoch"), content.get("run")
-    return Checkpoint(
-        _without_common(tensors), epoch if isinstance(epoch, int) else None, run if isinstance(run, dict) else {}
-    )
+    epoch = epoch if isinstance(epoch, int) else None
+    return Checkpoint(path, _without_common(tensors), epoch, run if isinstance(run, dict) else {})
 
 
 def _without_common(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -101,6 +106,91 @@ def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> di
         if not NOT_LEARNED.fullmatch(name):
             learned[name] = tensor
     return learned
+
+
+def load_folder(
+    method: Method, directory: str, clip_model: CLIP, half: str = "all", epoch: int | None = None
+) -> Checkpoint:
+    """Load what a run learned into a method, also from a folder that the method's released code wrote.
+
+    Args:
+        directory: output folder of the run, or what stands for it, see `support.checkpoint_files`.
+        half: see `load_learned`.
+        epoch: default: the best model if there is one, else the last.
+
+    Raises:
+        UserError: there is no checkpoint, or one that `load_learned` refuses.
+    """
+    path = find_checkpoint(directory, (LEARNED, *method.released_folders), epoch)
+    checkpoint = read_checkpoint(path)
+    _print_differing_settings(method, checkpoint)
+    load_learned(method, checkpoint, clip_model, half)
+    print(f"Loaded {path}" + ("" if checkpoint.epoch is None else f" (epoch {checkpoint.epoch})"))
+    return checkpoint
+
+
+def _print_differing_settings(method: Method, checkpoint: Checkpoint) -> None:
+    """Print in which of the method's settings a checkpoint's run, if it tells them, differs from this one."""
+    before = checkpoint.settings
+    now = {method.config.key(name): str(value) for name, value in vars(method.config).items() if name != "PREC"}
+    differing = [f"{key} {before[key]}, tested with {now[key]}" for key in now if before.get(key, now[key]) != now[key]]
+    if differing:
+        print(f"Trained with {'; '.join(differing)}")
+
+
+def load_learned(method: Method, checkpoint: Checkpoint, clip_model: CLIP, half: str = "all") -> None:
+    """Load what a checkpoint learned into a method, for the classes that the method has.
+
+    Args:
+        half: DATASET.SUBSAMPLE_CLASSES of the run, which a checkpoint that names no classes is compared with.
+
+    Raises:
+        UserError: it is of another method, backbone or setting, or knows nothing of one of the classes.
+    """
+    path = checkpoint.path
+    tensors = learned_tensors(checkpoint.tensors, clip_model, path)
+    try:
+        tensors = method.convert_state_dict(tensors)
+        tensors = _select_classes(method, tensors, checkpoint, clip_model, half)
+    except UserError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    check_fits(tensors, method.state_dict(), path)
+    method.load_state_dict(tensors)
+
+
+def _select_classes(
+    method: Method, tensors: dict[str, Tensor], checkpoint: Checkpoint, clip_model: CLIP, half: str
+) -> dict[str, Tensor]:
+    """The part of a checkpoint's tensors that belongs to the method's classes."""
+    count = method.count_classes(tensors)
+    if count is None:
+        return tensors
+    saved = checkpoint.class_names or classes_by_suffix(checkpoint.tensors, method.class_names, clip_model)
+    if saved is None:
+        trained_half = checkpoint.settings.get("DATASET.SUBSAMPLE_CLASSES", half)
+        if count != len(method.class_names) or half != trained_half:
+            raise CheckpointError(
+                f"it is of {count} classes (DATASET.SUBSAMPLE_CLASSES {trained_half}) that it does not "
+                f"name, and this run has {len(method.class_names)} ({half}): test it on those of its training"
+            )
+        print(f"warning: the checkpoint does not name its {count} classes, which are taken to be those of this run")
+        saved = method.class_names
+    warn_of_repeated(method.class_names, saved)
+    return method.select_classes(tensors, saved)
+
+
+def check_initial_classes(method: Method, path: str, clip_model: CLIP) -> None:
+    """Raise a CheckpointError where MODEL.INIT_WEIGHTS ``path`` has tensors of other classes than the method's."""
+    if not method.class_dims:
+        return
+    checkpoint, names = read_checkpoint(path), method.class_names
+    saved = checkpoint.class_names or classes_by_suffix(checkpoint.tensors, names, clip_model) or names
+    bound = sorted(method.class_dims.keys() & checkpoint.tensors.keys())
+    if bound and rows_of(names, saved) != [*range(len(saved))]:
+        raise CheckpointError(
+            f"MODEL.INIT_WEIGHTS {path}: it has {' and '.join(bound)} for other classes, or for these in "
+            "another order: take a checkpoint of these classes, or leave the key empty"
+        )
 
 
 def classes_by_suffix(tensors: dict[str, Tensor], class_names: Sequence[str], clip_model: CLIP) -> list[str] | None:

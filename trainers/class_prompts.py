@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ import clip
 from clip.class_text import POSITIONS, ClassText
 from clip.model import CLIP
 from clip.simple_tokenizer import SimpleTokenizer
-from support.user_error import ConfigError, did_you_mean
+from support.user_error import ConfigError
 
 CONTEXT_STD = 0.02  # of randomly initialised prompt vectors, in every method of the CoOp family
 
@@ -17,7 +19,7 @@ _tokenizer = SimpleTokenizer()
 
 
 def class_text(
-    class_names: list[str],
+    class_names: Sequence[str],
     words: str = "",
     n_ctx: int = 0,
     position: str = "end",
@@ -49,13 +51,13 @@ def class_text(
         if length > room:
             raise ConfigError(
                 f'class name "{name[:60]}" has {length} tokens but beside {n_ctx} context tokens only {room} fit into '
-                f"CLIP's {context_length}: shorten the name in the data set, or lower N_CTX"
+                f"CLIP's {context_length}: shorten the name in the dataset, or lower N_CTX"
             )
     tokens = clip.tokenize([f"{words} {name}." for name in names], context_length)
     return ClassText(tokens, n_ctx, position, lengths, class_specific)
 
 
-def template_text(class_names: list[str], template: str) -> ClassText:
+def template_text(class_names: Sequence[str], template: str) -> ClassText:
     """Token layout of a hand-written template such as "a photo of a {}." for all classes.
 
     Raises:
@@ -66,34 +68,22 @@ def template_text(class_names: list[str], template: str) -> ClassText:
     return ClassText(clip.tokenize([template.replace("{}", name.replace("_", " ")) for name in class_names]))
 
 
-def context_words(node) -> str:
-    """The words of ``node.CTX_INIT``, "_" as a space, one space between words; "" for a random context."""
-    return " ".join(node.CTX_INIT.replace("_", " ").split())
+def context_words(config) -> str:
+    """The words of ``config.CTX_INIT``, "_" as a space, one space between words; "" for a random context."""
+    return " ".join(config.CTX_INIT.replace("_", " ").split())
 
 
-def words_and_length(node, key: str) -> tuple[str, int]:
-    """CoOp's reading of CTX_INIT and N_CTX: words bring their own number of context vectors.
-
-    Raises:
-        UserError: N_CTX is below 1; ``key`` names the node.
-    """
-    words = context_words(node)
-    return words, len(words.split()) if words else at_least_one(node.N_CTX, f"{key}.N_CTX")
+def words_and_length(config) -> tuple[str, int]:
+    """CoOp's reading of CTX_INIT and N_CTX: words bring their own number of context vectors."""
+    words = context_words(config)
+    return words, len(words.split()) if words else config.N_CTX
 
 
-def at_least_one(value: int, key: str) -> int:
-    """``value``, or a UserError where it is below 1; ``key`` names the configuration key."""
-    if value < 1:
-        raise ConfigError(f"{key} is {value}: it must be at least 1")
-    return value
-
-
-def one_of(node, key: str, choices: tuple[str, ...], name: str) -> str:
-    """``node[key]``, or a UserError where it is none of ``choices``; ``name`` is the node's, as TRAINER.MUDPT."""
-    if node[key] not in choices:
-        hint = did_you_mean(node[key], choices)
-        raise ConfigError(f'{name}.{key} is "{node[key]}"{hint}: choose one of {", ".join(choices)}')
-    return node[key]
+def shared_context(config, clip_model: CLIP) -> nn.Parameter:
+    """CoOp's context (n, d_t) for all classes: from the words of CTX_INIT, or N_CTX random vectors."""
+    words, n_ctx = words_and_length(config)
+    width = clip_model.ln_final.weight.shape[0]
+    return context_from_words(words, n_ctx, clip_model) if words else random_context(n_ctx, width)
 
 
 def random_context(*shape: int) -> nn.Parameter:

@@ -10,6 +10,7 @@ says (there by 100), and there is no addition to the output projection. The rele
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +20,11 @@ from clip.model import VisionTransformer
 from clip.prompts import UNCHANGED, Layer, Prompts
 from dassl.engine import TRAINER_REGISTRY
 from support.user_error import ConfigError
-from trainers.class_prompts import at_least_one, one_of, template_text
-from trainers.options import NOT_NEGATIVE, POSITIVE
-from trainers.prompt_trainer import PromptTrainer
-from trainers.templates import DEFAULT_TEMPLATE, TEMPLATES, dataset_template
+from trainers.class_prompts import template_text
+from trainers.method import PromptMethod
+from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, OneOf, Options, option, precision
+from trainers.templates import DEFAULT_TEMPLATE, TEMPLATES, choose_template
+from trainers.trainer import MethodTrainer
 
 ENCODERS = ("both", "text", "vision")
 # From which layer and up to which (exclusive), as fractions of their number; the released code lists the layers.
@@ -35,7 +37,7 @@ POSITIONS = {
     "half-up": (1 / 2, 1),
 }
 TOP3 = "top3"  # the last three layers
-RELEASED_TEMPLATES = dict.fromkeys(TEMPLATES, DEFAULT_TEMPLATE)  # the released code has one for all data sets
+RELEASED_TEMPLATES = dict.fromkeys(TEMPLATES, DEFAULT_TEMPLATE)  # the released code has one for all datasets
 
 
 class LowRank(nn.Module):
@@ -57,34 +59,51 @@ class LowRank(nn.Module):
         return torch.cat(list(added.values()), dim=-1)
 
 
-class LoRALearner(nn.Module):
+class Adapters(PromptMethod):
     """Learned: a `LowRank` for each chosen layer, ``text.<layer>`` and ``vision.<layer>``, layers counted from 0.
 
     Raises:
-        UserError: an option is out of its range, or the image encoder is a ResNet and meant to be adapted.
+        ConfigError: PARAMS or DROPOUT is out of range, or the image encoder is a ResNet and meant to be adapted.
     """
 
-    def __init__(self, node, class_names: list[str], template: str, clip_model):
-        super().__init__()
-        encoder = one_of(node, "ENCODER", ENCODERS, "TRAINER.CLIP_LORA")
-        position = one_of(node, "POSITION", (*POSITIONS, TOP3), "TRAINER.CLIP_LORA")
-        if not 0 <= node.DROPOUT < 1:
-            raise ConfigError(f"TRAINER.CLIP_LORA.DROPOUT is {node.DROPOUT}: it must be at least 0 and below 1")
-        if encoder != "text" and not isinstance(clip_model.visual, VisionTransformer):
+    @dataclass
+    class Config(Options, node="CLIP_LORA"):
+        RANK: int = option(2, "rank of the additions", AT_LEAST_ONE)
+        ALPHA: float = option(1, "the additions are scaled by ALPHA / sqrt(RANK)", POSITIVE)
+        DROPOUT: float = option(0.25, "on what the additions read, in training")
+        ENCODER: str = option("both", "both, text or vision", OneOf(ENCODERS))
+        PARAMS: str = option("q k v", "projections that get additions")
+        POSITION: str = option(
+            "all", "layers: all, bottom, mid, up, half-bottom, half-up or top3", OneOf((*POSITIONS, TOP3))
+        )
+        N_ITERS: int = option(
+            0, "steps per shot, as many epochs as they fill; 0, or no shots: OPTIM.MAX_EPOCH epochs", NOT_NEGATIVE
+        )
+        PREC: str = precision("fp16")
+
+    def __init__(self, config: Config, task, clip_model):
+        super().__init__(config, task)
+        if not 0 <= config.DROPOUT < 1:
+            raise ConfigError(f"TRAINER.CLIP_LORA.DROPOUT is {config.DROPOUT}: it must be at least 0 and below 1")
+        if config.ENCODER != "text" and not isinstance(clip_model.visual, VisionTransformer):
             raise ConfigError(
-                f'TRAINER.CLIP_LORA.ENCODER is "{encoder}", but a ResNet image encoder has no transformer '
+                f'TRAINER.CLIP_LORA.ENCODER is "{config.ENCODER}", but a ResNet image encoder has no transformer '
                 "layers: choose text, or a ViT backbone"
             )
-        rank = at_least_one(node.RANK, "TRAINER.CLIP_LORA.RANK")
-        parts, scale = adapted_parts(node.PARAMS), node.ALPHA / math.sqrt(rank)
+        parts, scale = adapted_parts(config.PARAMS), config.ALPHA / math.sqrt(config.RANK)
 
         def adapted(transformer) -> nn.ModuleDict:
-            layers = adapted_layers(position, transformer.layers)
-            return nn.ModuleDict({str(i): LowRank(transformer.width, parts, rank, scale, node.DROPOUT) for i in layers})
+            width, layers = transformer.width, adapted_layers(config.POSITION, transformer.layers)
+            return nn.ModuleDict({str(i): LowRank(width, parts, config.RANK, scale, config.DROPOUT) for i in layers})
 
-        self.text = adapted(clip_model.transformer) if encoder != "vision" else nn.ModuleDict()
-        self.vision = adapted(clip_model.visual.transformer) if encoder != "text" else nn.ModuleDict()
-        self.class_text = template_text(class_names, template)
+        self.text = adapted(clip_model.transformer) if config.ENCODER != "vision" else nn.ModuleDict()
+        self.vision = adapted(clip_model.visual.transformer) if config.ENCODER != "text" else nn.ModuleDict()
+        self.class_text = template_text(self.class_names, choose_template(task, RELEASED_TEMPLATES))
+
+    @staticmethod
+    def epochs(config: Config, shots: int, batches: int) -> int | None:
+        steps = config.N_ITERS * shots
+        return math.ceil(steps / batches) if steps > 0 and batches else None
 
     def forward(self) -> Prompts:
         return Prompts(text_layers=layers_of(self.text), visual_layers=layers_of(self.vision))
@@ -117,32 +136,5 @@ def adapted_parts(params: str) -> str:
 
 
 @TRAINER_REGISTRY.register()
-class CLIP_LoRA(PromptTrainer):
-    config_node = "CLIP_LORA"
-    config_defaults = {
-        "RANK": 2,
-        "ALPHA": 1,  # the additions are scaled by ALPHA / sqrt(RANK)
-        "DROPOUT": 0.25,  # on what the additions read, in training
-        "ENCODER": "both",  # both, text or vision
-        "PARAMS": "q k v",  # projections that get additions
-        "POSITION": "all",  # layers that do: all, bottom, mid, up, half-bottom, half-up or top3
-        "N_ITERS": 0,  # steps per shot, as many epochs as they fill; 0, or NUM_SHOTS below 1: OPTIM.MAX_EPOCH epochs
-        "PREC": "fp16",  # fp32, fp16, bf16 or amp
-    }
-    config_ranges = {"ALPHA": POSITIVE, "N_ITERS": NOT_NEGATIVE}
-
-    def epochs(self, batches: int) -> int:
-        steps = self.node.N_ITERS * self.cfg.DATASET.NUM_SHOTS
-        return math.ceil(steps / batches) if steps > 0 and batches else super().epochs(batches)
-
-    def before_train(self) -> None:
-        if self.max_epoch != self.cfg.OPTIM.MAX_EPOCH:
-            print(
-                f"TRAINER.CLIP_LORA.N_ITERS {self.node.N_ITERS} x {self.cfg.DATASET.NUM_SHOTS} shots: {self.max_epoch} "
-                f"epochs of {len(self.train_loader_x)} steps instead of OPTIM.MAX_EPOCH {self.cfg.OPTIM.MAX_EPOCH}"
-            )
-        super().before_train()
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        template = dataset_template(cfg, self.dm.dataset, RELEASED_TEMPLATES)
-        return LoRALearner(self.node, class_names, template, clip_model)
+class CLIP_LoRA(MethodTrainer):
+    Method = Adapters

@@ -6,28 +6,35 @@ Zhou, Yang, Loy, Liu, "Conditional Prompt Learning for Vision-Language Models", 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
-from trainers.coop_nodes import COCOOP
-from trainers.prompt_trainer import PromptTrainer
+from trainers.class_prompts import class_text, shared_context, words_and_length
+from trainers.method import PromptMethod
+from trainers.options import AT_LEAST_ONE, Options, option, precision
+from trainers.trainer import MethodTrainer
 
 REDUCTION = 16  # the network's bottleneck is this much narrower than the joint embedding
 
 
-class PromptLearner(nn.Module):
+class PromptLearner(PromptMethod):
     """Learned: ``ctx`` (n, d_t) and ``meta_net``, which maps a normalised image feature (e) to a shift (d_t)."""
 
     conditioned_on_image = True
 
-    def __init__(self, node, class_names: list[str], clip_model):
-        super().__init__()
+    @dataclass
+    class Config(Options, node="COCOOP"):
+        N_CTX: int = option(16, "number of context vectors", AT_LEAST_ONE)
+        CTX_INIT: str = option("", "words that initialise the context; their number replaces N_CTX; empty: random")
+        PREC: str = precision("fp16")
+
+    def __init__(self, config: Config, task, clip_model):
+        super().__init__(config, task)
         width, embed_dim = clip_model.ln_final.weight.shape[0], clip_model.visual.output_dim
-        words, n_ctx = words_and_length(node, "TRAINER.COCOOP")
-        self.ctx = context_from_words(words, n_ctx, clip_model) if words else random_context(n_ctx, width)
+        self.ctx = shared_context(config, clip_model)
         self.meta_net = nn.Sequential(
             OrderedDict(
                 linear1=nn.Linear(embed_dim, embed_dim // REDUCTION),
@@ -35,7 +42,7 @@ class PromptLearner(nn.Module):
                 linear2=nn.Linear(embed_dim // REDUCTION, width),
             )
         )
-        self.class_text = class_text(class_names, words, n_ctx)
+        self.class_text = class_text(self.class_names, *words_and_length(config))
 
     def forward(self, image_features: Tensor) -> Prompts:
         """(B, e) -> one context per image, (B, 1, n, d_t)."""
@@ -44,9 +51,5 @@ class PromptLearner(nn.Module):
 
 
 @TRAINER_REGISTRY.register()
-class CoCoOp(PromptTrainer):
-    config_node = "COCOOP"
-    config_defaults = COCOOP
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return PromptLearner(self.node, class_names, clip_model)
+class CoCoOp(MethodTrainer):
+    Method = PromptLearner

@@ -6,25 +6,29 @@ Released code: github.com/muzairkhattak/multimodal-prompt-learning (MIT).
 
 from __future__ import annotations
 
-from torch import nn
+from dataclasses import dataclass
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers.independent_prompts import two_encoder_prompts
-from trainers.prompt_trainer import PromptTrainer
+from trainers.deep_prompts import TwoEncoderPrompts
+from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, Options, option, precision
+from trainers.trainer import MethodTrainer
+
+
+class PromptLearner(TwoEncoderPrompts):
+    """Learned: see `DeepPrompts`."""
+
+    released_folders = ("VLPromptLearner",)
+
+    @dataclass
+    class Config(Options, node="IVLP"):
+        N_CTX_VISION: int = option(2, "prompts per layer of the image encoder", NOT_NEGATIVE)
+        N_CTX_TEXT: int = option(2, "prompts per layer of the text encoder", AT_LEAST_ONE)
+        CTX_INIT: str = option("a photo of a", "words for the shallow text prompts, for up to 4; empty: random")
+        PREC: str = precision("fp16")
+        PROMPT_DEPTH_VISION: int = option(9, "layers with prompts, the first included; 0: text alone", NOT_NEGATIVE)
+        PROMPT_DEPTH_TEXT: int = option(9, "layers with prompts, the first included", AT_LEAST_ONE)
 
 
 @TRAINER_REGISTRY.register()
-class IVLP(PromptTrainer):
-    config_node = "IVLP"
-    released_folders = ("VLPromptLearner",)
-    config_defaults = {
-        "N_CTX_VISION": 2,  # prompts per layer of the image encoder
-        "N_CTX_TEXT": 2,
-        "CTX_INIT": "a photo of a",  # words for the shallow text prompts, for up to 4 of them; "": random
-        "PREC": "fp16",  # fp32, fp16, bf16 or amp
-        "PROMPT_DEPTH_VISION": 9,  # layers with prompts of their own, the first included; 0: text alone
-        "PROMPT_DEPTH_TEXT": 9,
-    }
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return two_encoder_prompts("IVLP", "TRAINER.IVLP", self.node, class_names, clip_model)
+class IVLP(MethodTrainer):
+    Method = PromptLearner

@@ -6,37 +6,51 @@ Yao, Zhang, Xu, "Visual-Language Prompt Tuning with Knowledge-guided Context Opt
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from dataclasses import dataclass
+
+from torch import Tensor
 
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import class_text, context_from_words, random_context, words_and_length
-from trainers.consistency import loss_near_text
-from trainers.options import NOT_NEGATIVE
-from trainers.prompt_trainer import PromptTrainer
-from trainers.templates import dataset_template, frozen_text_features
+from trainers.class_prompts import class_text, shared_context, words_and_length
+from trainers.consistency import near_text_losses
+from trainers.method import PromptMethod
+from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, Options, option, precision
+from trainers.templates import choose_template, frozen_text_features
+from trainers.trainer import MethodTrainer
 
 # Templates of the released code where they are not CoOp's.
 TEMPLATES = {"DescribableTextures": "a photo of a {}, a type of texture."}
 
 
-class PromptLearner(nn.Module):
+class PromptLearner(PromptMethod):
     """Learned: ``ctx`` (n, d_t)."""
 
-    def __init__(self, node, class_names: list[str], clip_model):
-        super().__init__()
-        words, n_ctx = words_and_length(node, "TRAINER.KGCOOP")
-        if words:
-            self.ctx = context_from_words(words, n_ctx, clip_model)
-        else:
-            self.ctx = random_context(n_ctx, clip_model.ln_final.weight.shape[0])
-        self.class_text = class_text(class_names, words, n_ctx)
+    @dataclass
+    class Config(Options, node="KGCOOP"):
+        N_CTX: int = option(4, "number of context vectors", AT_LEAST_ONE)
+        CTX_INIT: str = option(
+            "a photo of a", "words that initialise the context; their number replaces N_CTX; empty: random"
+        )
+        W: float = option(8.0, "weight of the distance to frozen CLIP's text features", NOT_NEGATIVE)
+        PREC: str = precision("fp16")
+
+    def __init__(self, config: Config, task, clip_model):
+        super().__init__(config, task)
+        self.ctx = shared_context(config, clip_model)
+        self.class_text = class_text(self.class_names, *words_and_length(config))
 
     def forward(self) -> Prompts:
         return Prompts(text=self.ctx)
 
-    @staticmethod
-    def convert_state_dict(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def prepare_losses(self, clip_model) -> None:
+        template = choose_template(self.task, TEMPLATES)
+        self.frozen_text = frozen_text_features(clip_model, self.class_names, template)  # (C, e)
+
+    def losses(self, outputs, labels):
+        return near_text_losses(outputs, labels, self.frozen_text, self.config.W)
+
+    def convert_state_dict(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """A released checkpoint without the modules that the released code saves but never trains or uses.
 
         Its ``bias_vectors`` tell it from another method's checkpoint, whose ``meta_net`` was trained.
@@ -47,20 +61,5 @@ class PromptLearner(nn.Module):
 
 
 @TRAINER_REGISTRY.register()
-class KgCoOp(PromptTrainer):
-    config_node = "KGCOOP"
-    config_defaults = {
-        "N_CTX": 4,  # number of context vectors
-        "CTX_INIT": "a photo of a",  # words that initialise the context; their number then replaces N_CTX; "": random
-        "W": 8.0,  # weight of the distance between the learned and the frozen text features
-        "PREC": "fp16",  # fp32, fp16, bf16 or amp
-    }
-    config_ranges = {"W": NOT_NEGATIVE}
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        template = dataset_template(cfg, self.dm.dataset, TEMPLATES)
-        self.frozen_text = frozen_text_features(clip_model, class_names, template)  # (C, e)
-        return PromptLearner(self.node, class_names, clip_model)
-
-    def loss(self, images, labels):
-        return loss_near_text(self.model, images, labels, self.frozen_text, self.node.W)
+class KgCoOp(MethodTrainer):
+    Method = PromptLearner

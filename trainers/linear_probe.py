@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,9 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from support.user_error import DataError
-from trainers.class_bound import ClassBound
-from trainers.closed_set import ClosedSetTrainer
+from trainers.method import HeadMethod
+from trainers.options import Options, precision
+from trainers.trainer import MethodTrainer
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -66,16 +68,41 @@ def fit(features: np.ndarray, labels: np.ndarray, c: float) -> LogisticRegressio
         return LogisticRegression(C=c, solver="lbfgs", max_iter=MAX_ITER).fit(features, labels)
 
 
-class LinearClassifier(ClassBound):
-    """Weight (C, e) and bias (C,), one row per class."""
+class LinearClassifier(HeadMethod):
+    """Learned: weight (C, e) and bias (C,), one row per class."""
 
-    def __init__(self, class_names: list[str], width: int):
-        super().__init__(class_names, {"weight": 0, "bias": 0})
-        self.weight = nn.Parameter(torch.zeros(len(class_names), width))
-        self.bias = nn.Parameter(torch.zeros(len(class_names)))
+    searches_on_val = True
+    needs_training = True
+
+    @dataclass
+    class Config(Options, node="LINEAR_PROBE"):
+        PREC: str = precision("fp16")
+
+    def __init__(self, config: Config, task, clip_model):
+        super().__init__(config, task)
+        self.class_dims = {"weight": 0, "bias": 0}
+        count, width = len(self.class_names), clip_model.text_projection.shape[1]
+        self.weight = nn.Parameter(torch.zeros(count, width))
+        self.bias = nn.Parameter(torch.zeros(count))
+
+    @classmethod
+    def knows_new_classes(cls, config: Config) -> bool:
+        return False
 
     def forward(self, features: Tensor) -> Tensor:
         return F.linear(features, self.weight, self.bias)
+
+    def fit(self, features) -> None:
+        if len(self.class_names) < 2:
+            raise DataError(f"LinearProbe tells classes apart, but {self.task.dataset} has one here")
+        train_features, train_labels = _arrays(*features.train(augmented=False))
+        val = features.val(f"C is {DEFAULT_C}")
+        c = DEFAULT_C
+        if val is not None:
+            val_features, val_labels = _arrays(*val)
+            c = best_c(lambda c: fit(train_features, train_labels, c).score(val_features, val_labels))
+            print(f"C {c:.4g} is best on the {len(val_labels)} val images")
+        self.set_to(fit(train_features, train_labels, c))
 
     @torch.no_grad()
     def set_to(self, regression: LogisticRegression) -> None:
@@ -87,39 +114,13 @@ class LinearClassifier(ClassBound):
         self.bias.copy_(bias)
 
 
+def _arrays(features: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    return features.double().cpu().numpy(), labels.cpu().numpy()
+
+
 @TRAINER_REGISTRY.register()
-class LinearProbe(ClosedSetTrainer):
+class LinearProbe(MethodTrainer):
     """Fits once; OPTIM has no effect."""
 
-    searches_on_val = True
-    config_node = "LINEAR_PROBE"
-    config_defaults = {"PREC": "fp16"}
-
-    @classmethod
-    def knows_new_classes(cls, cfg) -> bool:
-        return False
-
-    def check_cfg(self, cfg) -> None:
-        super().check_cfg(cfg)
-        self.check_one_epoch(cfg)
-
-    def build_head(self, cfg, class_names, clip_model) -> LinearClassifier:
-        return LinearClassifier(class_names, clip_model.text_projection.shape[1])
-
-    def run_epoch(self) -> None:
-        if self.num_classes < 2:
-            raise DataError(f"LinearProbe tells classes apart, but {self.cfg.DATASET.NAME} has one here")
-        with self.counted():
-            features, labels = self._arrays(self.encode(self.all_train_images(augmented=False), "train features"))
-            val = self.val_features(f"C is {DEFAULT_C}")
-            c = DEFAULT_C
-            if val is not None:
-                val_features, val_labels = self._arrays(val)
-                c = best_c(lambda c: fit(features, labels, c).score(val_features, val_labels))
-                print(f"C {c:.4g} is best on the {len(val_labels)} val images")
-            self.learner.set_to(fit(features, labels, c))
-
-    @staticmethod
-    def _arrays(encoded: tuple[Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        features, labels = encoded
-        return features.double().cpu().numpy(), labels.cpu().numpy()
+    Method = LinearClassifier
+    takes_steps = False

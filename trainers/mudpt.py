@@ -8,25 +8,19 @@ Notation used for shapes: n prompts per layer, L deep layers, widths d_t (text) 
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import (
-    at_least_one,
-    class_text,
-    context_from_words,
-    context_words,
-    one_of,
-    random_context,
-)
-from trainers.clip_trainer import require_vit
-from trainers.consistency import consistency, frozen_ensemble
-from trainers.independent_prompts import IndependentPrompts, prompt_depth
-from trainers.options import NOT_NEGATIVE
-from trainers.prompt_trainer import PromptTrainer
+from trainers.class_prompts import class_text, context_from_words, context_words, random_context
+from trainers.consistency import consistency_losses, frozen_ensemble
+from trainers.deep_prompts import DeepPrompts, prompt_depth
+from trainers.frozen_clip import require_vit
+from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, OneOf, Options, option, precision
+from trainers.trainer import MethodTrainer
 
 INJECTIONS = ("transformer", "cross", "linear", "none")
 DIRECTIONS = ("both", "t2v", "v2t")
@@ -66,29 +60,39 @@ class Injection(nn.Module):
         return self.proj(x)
 
 
-class PromptLearner(IndependentPrompts):
+class PromptLearner(DeepPrompts):
     """Learned: ``ctx`` (n, d_t), ``deep_ctx`` (L, n, d_t), ``visual_ctx`` (n, d_v), ``visual_deep_ctx`` (L, n, d_v)
     and one `Injection` per direction, shared by all deep layers.
 
     Raises:
-        UserError: an option is out of its range, or the backbone is a ResNet.
+        ConfigError: the backbone is a ResNet.
     """
 
-    def __init__(self, node, class_names: list[str], clip_model):
-        visual = require_vit(clip_model, "MuDPT")
-        n = at_least_one(node.N_CTX, "TRAINER.MUDPT.N_CTX")
+    @dataclass
+    class Config(Options, node="MUDPT"):
+        N_CTX: int = option(4, "prompts per layer and modality", AT_LEAST_ONE)
+        CTX_INIT: str = option("a photo of a", "words for the shallow text prompts; empty: random")
+        DEEP_PROMPT_DEPTH: int = option(9, "layers with prompts, the first included", AT_LEAST_ONE)
+        INJECTION: str = option("transformer", "transformer, cross, linear or none", OneOf(INJECTIONS))
+        DIRECTION: str = option("both", "both, t2v or v2t", OneOf(DIRECTIONS))
+        PREC: str = precision("fp16")
+        # Not in the paper, measured in docs/mudpt_options.md: weights of distances to frozen CLIP.
+        TEXT_LOSS_WEIGHT: float = option(0.0, "of the distance to frozen CLIP's text features", NOT_NEGATIVE)
+        IMAGE_LOSS_WEIGHT: float = option(0.0, "of the distance to frozen CLIP's image features", NOT_NEGATIVE)
+        LOGITS_LOSS_WEIGHT: float = option(0.0, "of the divergence from frozen CLIP's logits", NOT_NEGATIVE)
+
+    def __init__(self, config: Config, task, clip_model):
+        visual = require_vit(clip_model, config)
         layers = min(clip_model.transformer.layers, visual.transformer.layers)
-        depth = prompt_depth(node.DEEP_PROMPT_DEPTH, layers, "TRAINER.MUDPT.DEEP_PROMPT_DEPTH")
-        injection = one_of(node, "INJECTION", INJECTIONS, "TRAINER.MUDPT")
-        direction = one_of(node, "DIRECTION", DIRECTIONS, "TRAINER.MUDPT")
+        n, depth = config.N_CTX, prompt_depth(config, "DEEP_PROMPT_DEPTH", layers)
         d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
 
-        words = context_words(node)
+        words = context_words(config)
         ctx = context_from_words(words, n, clip_model) if words else random_context(n, d_t)
-        super().__init__("MuDPT", clip_model, class_text(class_names, n_ctx=n), ctx, depth, n, depth)
-        fused = depth > 1 and injection != "none"
-        self.inject_t2v = Injection(injection, d_t, d_v) if fused and direction != "v2t" else None
-        self.inject_v2t = Injection(injection, d_v, d_t) if fused and direction != "t2v" else None
+        super().__init__(config, task, clip_model, class_text(task.class_names, n_ctx=n), ctx, depth, n, depth)
+        fused = depth > 1 and config.INJECTION != "none"
+        self.inject_t2v = Injection(config.INJECTION, d_t, d_v) if fused and config.DIRECTION != "v2t" else None
+        self.inject_v2t = Injection(config.INJECTION, d_v, d_t) if fused and config.DIRECTION != "t2v" else None
 
     def forward(self) -> Prompts:
         text, visual = self.deep_ctx, self.visual_deep_ctx
@@ -96,37 +100,21 @@ class PromptLearner(IndependentPrompts):
         to_text = 0 if self.inject_v2t is None else self.inject_v2t(visual, text)  # (L, n, d_t)
         return Prompts(self.ctx, text + to_text, self.visual_ctx, visual + to_visual)
 
-
-@TRAINER_REGISTRY.register()
-class MuDPT(PromptTrainer):
-    config_node = "MUDPT"
-    config_defaults = {
-        "N_CTX": 4,  # prompts per layer and modality
-        "CTX_INIT": "a photo of a",  # words for the shallow text prompts; "": random
-        "DEEP_PROMPT_DEPTH": 9,  # layers with prompts of their own, the first included
-        "INJECTION": "transformer",  # transformer, cross, linear or none
-        "DIRECTION": "both",  # both, t2v or v2t
-        "PREC": "fp16",  # fp32, fp16, bf16 or amp
-        # Not in the paper, measured in docs/mudpt_options.md:
-        "TEXT_LOSS_WEIGHT": 0.0,  # of the distances to frozen CLIP's text features, image features and logits
-        "IMAGE_LOSS_WEIGHT": 0.0,
-        "LOGITS_LOSS_WEIGHT": 0.0,
-    }
-    config_ranges = dict.fromkeys(("TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT", "LOGITS_LOSS_WEIGHT"), NOT_NEGATIVE)
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        if any(self.consistency_weights):
-            self.frozen_text = frozen_ensemble(clip_model, class_names)
-        return PromptLearner(self.node, class_names, clip_model)
-
     @property
     def consistency_weights(self) -> tuple[float, float, float]:
         """Of text features, image features and logits."""
-        return self.node.TEXT_LOSS_WEIGHT, self.node.IMAGE_LOSS_WEIGHT, self.node.LOGITS_LOSS_WEIGHT
+        return self.config.TEXT_LOSS_WEIGHT, self.config.IMAGE_LOSS_WEIGHT, self.config.LOGITS_LOSS_WEIGHT
 
-    def loss(self, images, labels):
+    def prepare_losses(self, clip_model) -> None:
+        if any(self.consistency_weights):
+            self.frozen_text = frozen_ensemble(clip_model, self.class_names)  # (C, e)
+
+    def losses(self, outputs, labels):
         if not any(self.consistency_weights):
-            return super().loss(images, labels)
-        outputs = self.model.outputs(images)
-        apart = consistency(self.model, images, outputs, self.frozen_text).weighted(*self.consistency_weights)
-        return F.cross_entropy(outputs.logits, labels) + apart, outputs.logits
+            return super().losses(outputs, labels)
+        return consistency_losses(outputs, labels, self.frozen_text, *self.consistency_weights)
+
+
+@TRAINER_REGISTRY.register()
+class MuDPT(MethodTrainer):
+    Method = PromptLearner

@@ -6,44 +6,45 @@ ICCV 2023 (arXiv 2307.06948). Released code: github.com/muzairkhattak/PromptSRC 
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import nn
+from dataclasses import dataclass
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers.consistency import consistency, frozen_ensemble
+from trainers.consistency import consistency_losses, frozen_ensemble
+from trainers.deep_prompts import TwoEncoderPrompts
 from trainers.epoch_average import gaussian_weights
-from trainers.independent_prompts import two_encoder_prompts
-from trainers.options import NOT_NEGATIVE
-from trainers.prompt_trainer import PromptTrainer
+from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, Options, option, precision
+from trainers.trainer import MethodTrainer
+
+
+class PromptLearner(TwoEncoderPrompts):
+    """Learned: see `DeepPrompts`."""
+
+    released_folders = ("VLPromptLearner",)
+
+    @dataclass
+    class Config(Options, node="PROMPTSRC"):
+        N_CTX_VISION: int = option(4, "prompts per layer of the image encoder", NOT_NEGATIVE)
+        N_CTX_TEXT: int = option(4, "prompts per layer of the text encoder", AT_LEAST_ONE)
+        CTX_INIT: str = option("a photo of a", "words for the shallow text prompts; empty: random")
+        PROMPT_DEPTH_VISION: int = option(9, "layers with prompts, the first included; 0: text alone", NOT_NEGATIVE)
+        PROMPT_DEPTH_TEXT: int = option(9, "layers with prompts, the first included", AT_LEAST_ONE)
+        TEXT_LOSS_WEIGHT: float = option(25.0, "of the distance to frozen CLIP's text features", NOT_NEGATIVE)
+        IMAGE_LOSS_WEIGHT: float = option(10.0, "of the distance to frozen CLIP's image features", NOT_NEGATIVE)
+        GPA_MEAN: float = option(15.0, "mean of the Gaussian over epochs whose weights average the prompts")
+        GPA_STD: float = option(1.0, "standard deviation of that Gaussian")
+        PREC: str = precision("fp16")
+
+    def prepare_losses(self, clip_model) -> None:
+        self.frozen_text = frozen_ensemble(clip_model, self.class_names)  # (C, e)
+
+    def losses(self, outputs, labels):
+        weights = self.config.TEXT_LOSS_WEIGHT, self.config.IMAGE_LOSS_WEIGHT, 1.0
+        return consistency_losses(outputs, labels, self.frozen_text, *weights)
+
+    def epoch_weights(self, epochs: int) -> list[float]:
+        return gaussian_weights(epochs, self.config.GPA_MEAN, self.config.GPA_STD, "TRAINER.PROMPTSRC.GPA")
 
 
 @TRAINER_REGISTRY.register()
-class PromptSRC(PromptTrainer):
-    config_node = "PROMPTSRC"
-    released_folders = ("VLPromptLearner",)
-    config_defaults = {
-        "N_CTX_VISION": 4,  # prompts per layer of the image encoder
-        "N_CTX_TEXT": 4,
-        "CTX_INIT": "a photo of a",  # words for the shallow text prompts; "": random
-        "PROMPT_DEPTH_VISION": 9,  # layers with prompts of their own, the first included
-        "PROMPT_DEPTH_TEXT": 9,
-        "TEXT_LOSS_WEIGHT": 25.0,  # of the distance to frozen CLIP's text features
-        "IMAGE_LOSS_WEIGHT": 10.0,
-        "GPA_MEAN": 15.0,  # of the Gaussian over epochs whose weights average the prompts
-        "GPA_STD": 1.0,
-        "PREC": "fp16",  # fp32, fp16, bf16 or amp
-    }
-    config_ranges = {"TEXT_LOSS_WEIGHT": NOT_NEGATIVE, "IMAGE_LOSS_WEIGHT": NOT_NEGATIVE}
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        self.frozen_text = frozen_ensemble(clip_model, class_names)
-        return two_encoder_prompts("PromptSRC", "TRAINER.PROMPTSRC", self.node, class_names, clip_model)
-
-    def epoch_weights(self) -> list[float]:
-        return gaussian_weights(self.max_epoch, self.node.GPA_MEAN, self.node.GPA_STD, "TRAINER.PROMPTSRC.GPA")
-
-    def loss(self, images, labels):
-        outputs = self.model.outputs(images)
-        apart = consistency(self.model, images, outputs, self.frozen_text)
-        apart = apart.weighted(self.node.TEXT_LOSS_WEIGHT, self.node.IMAGE_LOSS_WEIGHT, logits=1.0)
-        return F.cross_entropy(outputs.logits, labels) + apart, outputs.logits
+class PromptSRC(MethodTrainer):
+    Method = PromptLearner

@@ -7,8 +7,9 @@ Released code: github.com/htyao89/Textual-based_Class-aware_prompt_tuning (MIT).
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 import clip
 from clip.class_text import ClassText
@@ -17,11 +18,12 @@ from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
 from support.user_error import ConfigError
-from trainers.class_prompts import context_from_words, random_context, words_and_length
-from trainers.consistency import loss_near_text
-from trainers.options import NOT_NEGATIVE
-from trainers.prompt_trainer import PromptTrainer
-from trainers.templates import dataset_template, frozen_text_features, own_template
+from trainers.class_prompts import shared_context
+from trainers.consistency import near_text_losses
+from trainers.method import PromptMethod
+from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, Options, Range, option, precision
+from trainers.templates import choose_template, frozen_text_features
+from trainers.trainer import MethodTrainer
 
 # Templates of the released code where they are not CoOp's.
 TEMPLATES = {
@@ -39,19 +41,27 @@ AFTER_CONTEXT = {
 REDUCTION = 4  # of the hidden layer of the network that makes the class prompts
 
 
-class PromptLearner(nn.Module):
-    """Learned: ``ctx`` (n, d_t) at the input; ``meta_net``, which makes the (C, n, d_t) that replace it before a layer.
-
-    Args:
-        after_context: template of what follows the context, {} for the class name.
-        frozen_text: (C, e) normalised text features.
+class PromptLearner(PromptMethod):
+    """Learned: ``ctx`` (n, d_t) at the input; ``meta_net``, which makes the (C, n, d_t) that replace it before a layer
+    from frozen CLIP's text features.
     """
 
-    def __init__(self, node, class_names: list[str], clip_model, after_context: str, frozen_text: Tensor):
-        super().__init__()
-        words, n_ctx = words_and_length(node, "TRAINER.TCP")
+    @dataclass
+    class Config(Options, node="TCP"):
+        N_CTX: int = option(4, "number of context vectors", AT_LEAST_ONE)
+        CTX_INIT: str = option("", "words that initialise the context; their number replaces N_CTX; empty: random")
+        DEPTH: int = option(9, "text layer, from 1, before which the class prompts replace the context", Range(2))
+        W: float = option(8.0, "weight of the distance to frozen CLIP's text features", NOT_NEGATIVE)
+        PREC: str = precision("fp16")
+
+    def __init__(self, config: Config, task, clip_model):
+        super().__init__(config, task)
+        template = choose_template(task, TEMPLATES)
+        frozen_text = frozen_text_features(clip_model, self.class_names, template)  # (C, e)
+        self.register_buffer("frozen_text", frozen_text, persistent=False)
         width, features = clip_model.ln_final.weight.shape[0], frozen_text.shape[1]
-        self.ctx = context_from_words(words, n_ctx, clip_model) if words else random_context(n_ctx, width)
+        self.ctx = shared_context(config, clip_model)
+        n_ctx = len(self.ctx)
         self.meta_net = nn.Sequential(
             OrderedDict(
                 linear1=nn.Linear(features, features // REDUCTION),
@@ -59,28 +69,36 @@ class PromptLearner(nn.Module):
                 linear2=nn.Linear(features // REDUCTION, n_ctx * width),
             )
         )
-        self.register_buffer("frozen_text", frozen_text, persistent=False)
-        self.layers_without = _layer(node.DEPTH, len(clip_model.transformer.resblocks)) - 2
-        placeholders = " ".join(["X"] * n_ctx)
-        names = [name.replace("_", " ") for name in class_names]
-        try:
-            tokens = clip.tokenize([f"{placeholders} {after_context.replace('{}', name)}" for name in names])
-        except TextTooLongError as error:  # the template with the name alone was not
-            raise ConfigError(
-                f"TRAINER.TCP: {n_ctx} context tokens leave too little room for the class names: lower N_CTX, or the "
-                "number of words in CTX_INIT"
-            ) from error
-        self.class_text = ClassText(tokens, n_ctx, class_specific=True)
+        self.layers_without = _layer(config.DEPTH, len(clip_model.transformer.resblocks)) - 2
+        after_context = template[template.index("{}") :]
+        if not task.template:
+            after_context = AFTER_CONTEXT.get(task.dataset, after_context)
+        self.class_text = _class_text(self.class_names, n_ctx, after_context)
 
     def forward(self) -> Prompts:
         per_class = self.meta_net(self.frozen_text).unflatten(-1, self.ctx.shape)  # (C, n, d_t)
         return Prompts(text=self.ctx, text_deep=[None] * self.layers_without + [per_class])
 
+    def losses(self, outputs, labels):
+        return near_text_losses(outputs, labels, self.frozen_text, self.config.W)
+
+
+def _class_text(class_names: list[str], n_ctx: int, after_context: str) -> ClassText:
+    """Layout of the prompts [SOS, n_ctx context vectors, ``after_context`` with the name in the place of {}, EOT]."""
+    placeholders = " ".join(["X"] * n_ctx)
+    names = [name.replace("_", " ") for name in class_names]
+    try:
+        tokens = clip.tokenize([f"{placeholders} {after_context.replace('{}', name)}" for name in names])
+    except TextTooLongError as error:  # the template with the name alone was not
+        raise ConfigError(
+            f"TRAINER.TCP: {n_ctx} context tokens leave too little room for the class names: lower N_CTX, or the "
+            "number of words in CTX_INIT"
+        ) from error
+    return ClassText(tokens, n_ctx, class_specific=True)
+
 
 def _layer(depth: int, layers: int) -> int:
     """The layer, counted from 1, before which the class prompts enter."""
-    if depth < 2:
-        raise ConfigError(f"TRAINER.TCP.DEPTH is {depth}: the class prompts enter before layer 2 or a later one")
     if depth > layers:
         print(
             f"TRAINER.TCP.DEPTH {depth}: the text encoder has {layers} layers, the class prompts enter before its last"
@@ -89,24 +107,5 @@ def _layer(depth: int, layers: int) -> int:
 
 
 @TRAINER_REGISTRY.register()
-class TCP(PromptTrainer):
-    config_node = "TCP"
-    config_defaults = {
-        "N_CTX": 4,  # number of context vectors
-        "CTX_INIT": "",  # words that initialise the context; their number then replaces N_CTX; "": random
-        "DEPTH": 9,  # text layer, counted from 1, before which the class prompts replace the context
-        "W": 8.0,  # weight of the distance between the learned and the frozen text features
-        "PREC": "fp16",  # fp32, fp16, bf16 or amp
-    }
-    config_ranges = {"W": NOT_NEGATIVE}
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        template = dataset_template(cfg, self.dm.dataset, TEMPLATES)
-        self.frozen_text = frozen_text_features(clip_model, class_names, template)  # (C, e)
-        after_context = template[template.index("{}") :]
-        if not own_template(cfg, self.dm.dataset):
-            after_context = AFTER_CONTEXT.get(cfg.DATASET.NAME, after_context)
-        return PromptLearner(self.node, class_names, clip_model, after_context, self.frozen_text)
-
-    def loss(self, images, labels):
-        return loss_near_text(self.model, images, labels, self.frozen_text, self.node.W)
+class TCP(MethodTrainer):
+    Method = PromptLearner

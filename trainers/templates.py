@@ -1,8 +1,8 @@
-"""Hand-written prompts for a data set's classes, and frozen CLIP's text features of them."""
+"""Hand-written prompts for a dataset's classes, and frozen CLIP's text features of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from clip.model import CLIP
 from trainers.class_prompts import template_text
+from trainers.method import Task
 
 DEFAULT_TEMPLATE = "a photo of a {}."
-# CoOp's template of each of its data sets. A data set class may bring its own as an attribute ``template``.
+# CoOp's template of each of its datasets. A dataset class may bring its own as an attribute ``template``.
 TEMPLATES = {
     "OxfordPets": "a photo of a {}, a type of pet.",
     "OxfordFlowers": "a photo of a {}, a type of flower.",
@@ -24,34 +25,38 @@ TEMPLATES = {
 }
 
 
-def dataset_template(cfg, dataset, released: dict[str, str] | None = None) -> str:
-    """The template for a run's data set: DATASET.TEMPLATE, else the data set's own, else a published one.
-
-    Args:
-        dataset: the run's `DatasetBase`.
-        released: templates by DATASET.NAME where a method's released code has others than CoOp.
-    """
-    return own_template(cfg, dataset) or {**TEMPLATES, **(released or {})}.get(cfg.DATASET.NAME, DEFAULT_TEMPLATE)
-
-
 def own_template(cfg, dataset) -> str:
-    """DATASET.TEMPLATE, else the data set's own template; "" where there is neither."""
+    """DATASET.TEMPLATE, else the dataset's own template; "" where there is neither."""
     return getattr(cfg.DATASET, "TEMPLATE", "") or getattr(dataset, "template", "")
 
 
-def frozen_text_features(clip_model: CLIP, class_names: list[str], template: str) -> Tensor:
+def choose_template(task: Task, released: dict[str, str] | None = None) -> str:
+    """The template of a task: its own, else a published one.
+
+    Args:
+        released: templates by DATASET.NAME where a method's released code has others than CoOp.
+    """
+    return task.template or {**TEMPLATES, **(released or {})}.get(task.dataset, DEFAULT_TEMPLATE)
+
+
+def frozen_text_features(clip_model: CLIP, class_names: Sequence[str], template: str) -> Tensor:
     """(C, e) normalised text features of frozen CLIP for one template."""
     return F.normalize(template_features(clip_model, class_names, [template])[0], dim=-1)
 
 
-def ensemble_features(clip_model: CLIP, class_names: list[str], templates: Iterable[str]) -> Tensor:
+def ensemble_features(clip_model: CLIP, class_names: Sequence[str], templates: Iterable[str]) -> Tensor:
     """(C, e) normalised mean of frozen CLIP's normalised text features over templates, as in CLIP."""
     features = F.normalize(template_features(clip_model, class_names, templates), dim=-1)  # (T, C, e)
     return F.normalize(features.mean(dim=0), dim=-1)
 
 
+def zero_shot_weights(clip_model: CLIP, class_names: Sequence[str], templates: Iterable[str]) -> Tensor:
+    """(C, e) weights whose product with a normalised image feature is zero-shot CLIP's logits."""
+    return clip_model.logit_scale.detach().float().exp() * ensemble_features(clip_model, class_names, templates)
+
+
 @torch.no_grad()
-def template_features(clip_model: CLIP, class_names: list[str], templates: Iterable[str]) -> Tensor:
+def template_features(clip_model: CLIP, class_names: Sequence[str], templates: Iterable[str]) -> Tensor:
     """(T, C, e) float32 text features of T templates, not normalised."""
     device = clip_model.text_projection.device
     texts = (template_text(class_names, template).to(device) for template in templates)

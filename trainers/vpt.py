@@ -7,39 +7,32 @@ github.com/muzairkhattak/multimodal-prompt-learning (MIT).
 
 from __future__ import annotations
 
-from torch import nn
+from dataclasses import dataclass
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers.class_prompts import at_least_one, context_words, template_text
-from trainers.clip_trainer import require_vit
-from trainers.independent_prompts import IndependentPrompts, prompt_depth
-from trainers.prompt_trainer import PromptTrainer
+from trainers.class_prompts import context_words, template_text
+from trainers.deep_prompts import DeepPrompts, prompt_depth
+from trainers.frozen_clip import require_vit
+from trainers.options import AT_LEAST_ONE, Options, option, precision
+from trainers.trainer import MethodTrainer
 
 
-class PromptLearner(IndependentPrompts):
-    """Learned: ``visual_ctx`` (n, d_v) and ``visual_deep_ctx`` (L, n, d_v).
+class PromptLearner(DeepPrompts):
+    """Learned: ``visual_ctx`` (n, d_v) and ``visual_deep_ctx`` (L, n, d_v)."""
 
-    Raises:
-        UserError: an option is out of its range, or the backbone is a ResNet.
-    """
+    @dataclass
+    class Config(Options, node="VPT"):
+        N_CTX_VISION: int = option(2, "prompts per layer", AT_LEAST_ONE)
+        CTX_INIT: str = option("a photo of a", "words before the class name, which the released code has in any case")
+        PREC: str = precision("fp32")  # the released code computes in fp32 whatever its YAML says
+        PROMPT_DEPTH_VISION: int = option(1, "layers with prompts, the first included; 1: shallow", AT_LEAST_ONE)
 
-    def __init__(self, node, class_names: list[str], clip_model):
-        layers = require_vit(clip_model, "VPT").transformer.layers
-        length = at_least_one(node.N_CTX_VISION, "TRAINER.VPT.N_CTX_VISION")
-        depth = prompt_depth(node.PROMPT_DEPTH_VISION, layers, "TRAINER.VPT.PROMPT_DEPTH_VISION")
-        text = template_text(class_names, f"{context_words(node)} {{}}.".strip())
-        super().__init__("VPT", clip_model, text, ctx=None, depth=0, visual_length=length, visual_depth=depth)
+    def __init__(self, config: Config, task, clip_model):
+        depth = prompt_depth(config, "PROMPT_DEPTH_VISION", require_vit(clip_model, config).transformer.layers)
+        text = template_text(task.class_names, f"{context_words(config)} {{}}.".strip())
+        super().__init__(config, task, clip_model, text, None, 0, config.N_CTX_VISION, depth)
 
 
 @TRAINER_REGISTRY.register()
-class VPT(PromptTrainer):
-    config_node = "VPT"
-    config_defaults = {
-        "N_CTX_VISION": 2,  # prompts per layer
-        "CTX_INIT": "a photo of a",  # words before the class name; the released code has these, whatever is set
-        "PREC": "fp32",  # fp32, fp16, bf16 or amp; the released code computes in fp32 whatever its YAML says
-        "PROMPT_DEPTH_VISION": 1,  # layers with prompts of their own, the first included; 1: shallow
-    }
-
-    def build_prompt_learner(self, cfg, class_names, clip_model) -> nn.Module:
-        return PromptLearner(self.node, class_names, clip_model)
+class VPT(MethodTrainer):
+    Method = PromptLearner

@@ -8,46 +8,45 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from dassl.engine import TRAINER_REGISTRY, TrainerX
-from support.user_error import ConfigError
-from trainers.clip_trainer import load_clip_to_cpu
+from dassl.engine import TRAINER_REGISTRY
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
-from trainers.templates import dataset_template, ensemble_features
+from trainers.method import HeadMethod
+from trainers.templates import choose_template, ensemble_features
+from trainers.trainer import MethodTrainer
 
 
-@TRAINER_REGISTRY.register()
-class ZeroshotCLIP(TrainerX):
-    """One template per data set."""
+class ZeroShot(HeadMethod):
+    """Nothing is learned: logits from the mean text feature of the templates."""
 
-    config_node = ""  # it has no settings
-
-    def templates(self) -> list[str]:
-        """Templates whose text features are averaged."""
-        return [dataset_template(self.cfg, self.dm.dataset)]
-
-    def build_model(self) -> None:
-        print(f"Loading CLIP (backbone: {self.cfg.MODEL.BACKBONE.NAME})")
-        clip_model = load_clip_to_cpu(self.cfg)
-        if self.device.type == "cpu":
-            clip_model = clip_model.float()
-        self.clip_model = clip_model.to(self.device).eval()
+    def __init__(self, config, task, clip_model):
+        super().__init__(config, task)
         templates = self.templates()
         print(f"Templates: {templates}")
-        self.text_features = ensemble_features(self.clip_model, self.dm.dataset.classnames, templates)  # (C, e)
+        text_features = ensemble_features(clip_model, self.class_names, templates)  # (C, e)
+        self.register_buffer("text_features", text_features, persistent=False)
+        self.register_buffer("scale", clip_model.logit_scale.detach().float().exp(), persistent=False)
 
-    def model_inference(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, C) logits."""
-        image_features = F.normalize(self.clip_model.encode_image(images).float(), dim=-1)
-        return self.clip_model.logit_scale.float().exp() * image_features @ self.text_features.t()
+    def templates(self) -> list[str]:
+        """Templates whose text features are averaged: one per dataset."""
+        return [choose_template(self.task)]
 
-    def train(self) -> None:
-        raise ConfigError(f"{self.cfg.TRAINER.NAME} has nothing to train: add --eval-only")
+    def forward(self, features: Tensor) -> Tensor:
+        return self.scale * F.normalize(features, dim=-1) @ self.text_features.t()
+
+
+class ZeroShotEnsemble(ZeroShot):
+    """The mean text feature of seven general templates and, but for ImageNet, the dataset's own."""
+
+    def templates(self) -> list[str]:
+        own = [] if self.task.dataset == "ImageNet" else super().templates()
+        return [*IMAGENET_TEMPLATES_SELECT, *own]
 
 
 @TRAINER_REGISTRY.register()
-class ZeroshotCLIP2(ZeroshotCLIP):
-    """The mean text feature of seven general templates and, but for ImageNet, the data set's own."""
+class ZeroshotCLIP(MethodTrainer):
+    Method = ZeroShot
 
-    def templates(self) -> list[str]:
-        own = [] if self.cfg.DATASET.NAME == "ImageNet" else super().templates()
-        return [*IMAGENET_TEMPLATES_SELECT, *own]
+
+@TRAINER_REGISTRY.register()
+class ZeroshotCLIP2(MethodTrainer):
+    Method = ZeroShotEnsemble

@@ -34,8 +34,9 @@ class CfgNode(yacs.config.CfgNode):
         """See :func:`merge_from_list`."""
         merge_from_list(self, cfg_list)
 
-    def merge_from_other_cfg(self, cfg_other: dict) -> None:
-        _merge(self, self, cfg_other, (), "the other config")
+    def merge_from_other_cfg(self, cfg_other: dict, source: str = "the other config") -> None:
+        """Put the values of another config into this one; ``source`` names it in messages."""
+        _merge(self, self, cfg_other, (), source)
 
 
 def merge_from_file(cfg: yacs.config.CfgNode, path: str | os.PathLike) -> None:

@@ -112,7 +112,13 @@ class _Epoch:
 class _Workers(_MultiProcessingDataLoaderIter):
     """torch's iterator with its worker processes."""
 
+    def __init__(self, loader: DataLoader):
+        self._process = os.getpid()
+        super().__init__(loader)
+
     def __del__(self):
+        if self._process != os.getpid():  # a copy in a worker forked later, which cannot end its siblings
+            return
         with contextlib.suppress(AttributeError):  # the system refused a part of it, whose error is the one to show
             super().__del__()
 

@@ -557,6 +557,14 @@ class TrainerX(SimpleTrainer):
         """Whether what a step reports is read at once. That waits for a GPU, which could go on, so there it is not."""
         return self.device.type == "cpu"
 
+    def detect_anomaly(self, loss: Tensor) -> None:
+        """As `TrainerBase.detect_anomaly`; where that would wait for a GPU, only if such a batch is to be left out.
+
+        Elsewhere the run stops as soon as what the step reports is read.
+        """
+        if self.reads_every_step or self.leaves_out_nonfinite_losses:
+            super().detect_anomaly(loss)
+
     @property
     def leaves_out_nonfinite_losses(self) -> bool:
         """Whether a batch whose loss is NaN or infinite is left out and counted, where else the run stops."""
@@ -610,7 +618,7 @@ class TrainerX(SimpleTrainer):
         """Stop at a loss that is not finite in trainers that do not go through model_backward, too."""
         for name, value in (summary or {}).items():
             if name.startswith("loss") and not math.isfinite(value):
-                self.detect_anomaly(torch.as_tensor(value))
+                super().detect_anomaly(torch.as_tensor(value))
 
     def nonfinite_error(self, what: str, can_be_left_out: bool = False) -> NonFiniteLossError:
         paths = [path for own in gather(self._image_paths) for path in own]

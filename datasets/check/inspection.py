@@ -17,7 +17,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import progress_bar, read_image
 from datasets import add_config
 from datasets.generated_dataset import GeneratedDataset
-from datasets.prepare.sources import SOURCES
+from datasets.sources import SOURCES
 from datasets.split_dataset import SplitDataset
 from datasets.splits import PARTS, Split, by_label, split_classes, split_hash
 from support.user_error import DataError, UserError, did_you_mean, shorten

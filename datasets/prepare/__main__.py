@@ -18,11 +18,11 @@ import sys
 
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
+from datasets.sources import SOURCES
 from support import standard_streams
 from support.user_error import DataError, OneLineParser, exit_code
 
 from .layout import lay_out
-from .sources import SOURCES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

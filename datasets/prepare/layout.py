@@ -4,11 +4,11 @@ import os
 import shutil
 from contextlib import suppress
 
+from datasets.sources import Archive, Source, downloads_folder, in_bytes, is_there
 from support.user_error import DataError
 from support.verified_download import alone, checksum, describe, fetch, require_space
 
 from .archives import unpack
-from .sources import Archive, Source, downloads_folder, in_bytes, is_there
 
 FETCHED = ".fetched"  # ends the names of archives that are here to be deleted once they are unpacked
 

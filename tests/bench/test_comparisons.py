@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from bench import startup
+from bench import measure, single_step, startup
 from bench.single_step import Growth
 
 SMALL = "--backbone tiny --classes 3 --pairs 1"
@@ -44,6 +44,9 @@ def printed(tmp_path_factory):
         output = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
             patch.setattr(sys, "argv", [name, *options.format(folder).split()])
+            patch.setattr(measure, "MATRIX", (256, 256, 256))
+            if name == "growth":  # that a point has a process of its own is seen with memory
+                patch.setattr(single_step, "measure_point", lambda point, limit=None: single_step.step(point))
             runpy.run_module(f"bench.{name}", run_name="__main__")
         outputs[name] = output.getvalue()
     torch.set_num_threads(threads)

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 import clip
-from bench import plain_clip
-from clip import parts
+from clip import parts, reference
 from clip.class_text import ClassText, densest_rows
 from clip.prompts import Prompts
 from support.user_error import UserError
@@ -36,7 +35,7 @@ def plain(state, tokens, context=None, deep=None):
         n = context.shape[-2]
         context = context if context.dim() == 3 else context.expand(len(tokens), -1, -1)
         embedded = torch.cat([embedded[:, :1], context, embedded[:, 1 + n :]], dim=1)
-    return plain_clip.text_features(state, embedded, tokens.argmax(-1), deep)
+    return reference.text_features(state, embedded, tokens.argmax(-1), deep)
 
 
 def test_texts_of_any_kind(model, state):

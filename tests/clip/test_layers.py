@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import clip
-from bench import plain_clip
+from clip import reference
 from clip.class_text import POSITIONS, ClassText
 from clip.prompts import UNCHANGED, Layer, Prompts, at_layer
 from clip.simple_tokenizer import SimpleTokenizer
@@ -93,7 +93,7 @@ def plain_text(state, rows, context=None, deep=()):
         fresh = at_layer(deep, i - 1)
         x = x if fresh is None else torch.where(is_slot[..., None], placed(fresh), x)
         one = {key.replace(f"resblocks.{i}.", "resblocks.0."): value for key, value in state.items() if f".{i}." in key}
-        x = plain_clip._transformer(one, "transformer", x, mask, None, None)
+        x = reference.transformer(one, "transformer", x, mask, None, None)
     x = F.layer_norm(x, x.shape[-1:], state["ln_final.weight"], state["ln_final.bias"])
     return x[torch.arange(len(x)), rows.argmax(-1)] @ state["text_projection"]
 
@@ -186,7 +186,7 @@ def test_deep_text_prompts_layer_by_layer(model, state, mixed):
     got = model.encode_text(ClassText(tokens, N, class_specific=True), Prompts(text=context, text_deep=deep))
     embedded = state["token_embedding.weight"][tokens]
     embedded = torch.cat([embedded[:, :1], context.expand(len(NAMES), -1, -1), embedded[:, 1 + N :]], dim=1)
-    wanted = plain_clip.text_features(state, embedded, rows.argmax(-1), deep)
+    wanted = reference.text_features(state, embedded, rows.argmax(-1), deep)
     learned = [shared] * ("shared" in mixed or "none" in mixed or "one" in mixed) + [per_class] * ("class" in mixed)
     assert_same(got, wanted, [context, *learned])
 
@@ -203,7 +203,7 @@ def test_additions_to_vision_layers(model, state, parts, chosen, deep):
         visual_layers=[layer_of(weights[i], parts) if i in chosen else UNCHANGED for i in range(max(chosen) + 1)],
     )
     images = seeded_images("vit", 2)
-    wanted = plain_clip.image_features(
+    wanted = reference.image_features(
         with_additions(state, "visual.transformer", weights, parts), images, visual, fresh
     )
     used = [w for i in chosen for w in (weights[i][:2] if "qkv" in parts else []) + (weights[i][2:] * ("mlp" in parts))]
@@ -216,7 +216,7 @@ def test_additions_to_vision_layers_without_prompts(model, state, chosen):
     weights = {i: additions(D_V, 10 * i) for i in chosen}
     layers = [layer_of(weights[i]) if i in chosen else UNCHANGED for i in range(LAYERS)]
     images = seeded_images("vit", 2)
-    wanted = plain_clip.image_features(with_additions(state, "visual.transformer", weights), images)
+    wanted = reference.image_features(with_additions(state, "visual.transformer", weights), images)
     got = model.encode_image(images, Prompts(visual_layers=layers))
     assert_same(got, wanted, list(itertools.chain(*weights.values())))
 

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import clip
-from clip import open_clip_weights, weights
+from clip import weights
 from clip.class_text import ClassText
+from clip.formats import hub, open_clip_registry
 from clip.model import QuickGELU, architecture, build_model
 from support.user_error import UserError
 
@@ -160,11 +161,11 @@ def test_pixels_that_fill_no_patch_belong_to_the_resolution(registry, tmp_path):
     ],
 )
 def test_the_activation_a_checkpoint_was_trained_with(name, activation):
-    assert open_clip_weights.find(f"open_clip:{name}").arguments["activation"] is activation
+    assert open_clip_registry.find(f"open_clip:{name}").arguments["activation"] is activation
 
 
 def test_heads_are_as_wide_as_the_registry_says():
-    found = open_clip_weights.find("open_clip:ViT-H-14/laion2b_s32b_b79k").arguments
+    found = open_clip_registry.find("open_clip:ViT-H-14/laion2b_s32b_b79k").arguments
     assert found["vision_width"] // found["vision_heads"] == 80
     assert found["transformer_heads"] == 16
 
@@ -173,7 +174,7 @@ def test_every_published_checkpoint_is_accepted_or_refused_in_one_line():
     accepted, refused = set(), set()
     for model, tag in open_clip.list_pretrained():
         try:
-            open_clip_weights.find(f"open_clip:{model}/{tag}")
+            open_clip_registry.find(f"open_clip:{model}/{tag}")
             accepted.add(model)
         except UserError as error:
             assert "is not a CLIP with OpenAI's architecture: " in str(error)
@@ -206,7 +207,7 @@ def test_other_architectures_are_refused_with_the_difference(change, reason, reg
     for key, value in change.items():
         config[key] = config.get(key, {}) | value
     registry("other", config)
-    message = failure(open_clip_weights.find, "open_clip:other")
+    message = failure(open_clip_registry.find, "open_clip:other")
     assert message.startswith(f"open_clip:other is not a CLIP with OpenAI's architecture: {reason}")
 
 
@@ -215,7 +216,7 @@ def test_other_architectures_are_refused_with_the_difference(change, reason, reg
 
 @pytest.mark.parametrize("name", ["ViT-B/32", "ViT-B/16", "ViT-L/14", "RN50", "RN101"])
 def test_shapes_of_openai_models(name):
-    registered = open_clip_weights.find(f"open_clip:{name.replace('/', '-')}/openai").arguments
+    registered = open_clip_registry.find(f"open_clip:{name.replace('/', '-')}/openai").arguments
     with torch.device("meta"):
         config = open_clip.get_model_config(name.replace("/", "-"))
         state_dict = open_clip.CLIP(**config).state_dict()
@@ -243,8 +244,8 @@ def test_shapes_of_openai_models(name):
     ],
 )
 def test_spellings_that_open_clip_takes_for_one_are_one(name):
-    assert open_clip_weights.find(name).name == open_clip_weights.canonical_name(name) == "open_clip:ViT-B-16/openai"
-    assert open_clip_weights.find(name).arguments["activation"] is QuickGELU
+    assert open_clip_registry.find(name).name == open_clip_registry.canonical_name(name) == "open_clip:ViT-B-16/openai"
+    assert open_clip_registry.find(name).arguments["activation"] is QuickGELU
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_spellings_that_open_clip_takes_for_one_are_one(name):
     ],
 )
 def test_canonical_names(name, canonical):
-    assert open_clip_weights.canonical_name(name) == canonical
+    assert open_clip_registry.canonical_name(name) == canonical
 
 
 def test_a_name_in_another_spelling_is_read_as_it_is_meant(registry, tmp_path):
@@ -326,10 +327,10 @@ def test_a_file_without_the_tensors_of_a_clip_is_refused(registry, tmp_path):
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
-    def refuse(cfg, cache_dir):
-        raise FileNotFoundError("Failed to download file (x) for y. Last error: no\nconnection")
+    def refuse(*args, **kwargs):
+        raise ConnectionError("no connection\nhere")
 
-    monkeypatch.setattr(open_clip, "download_pretrained", refuse)
+    monkeypatch.setattr(hub, "fetch", refuse)
     monkeypatch.setenv("CLIP_CACHE", str(tmp_path / "cache"))
 
 

@@ -83,7 +83,12 @@ def test_student_and_teacher_of_dino_are_named(tmp_path):
         ("a.pt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
         ("a.pt", b"<!DOCTYPE html><html>", "a web page"),
         ("a.json", json.dumps({"architectures": ["CLIPModel"]}).encode(), 'a configuration (["CLIPModel"])'),
-        ("model.safetensors.index.json", b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', "1 files"),
+        (
+            "a.index.json",
+            b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}',
+            "names model-00001-of-00002",
+        ),
+        ("b.index.json", b'{"weight_map": {"a": "../b.safetensors"}}', "does not name the files"),
         ("a.h5", b"\x89HDF\r\n", "HDF5"),
         ("a.gguf", b"GGUF", "GGUF"),
         ("a.pt.gz", b"\x1f\x8b", "gzip"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clip import clip, weights
-from clip.torchscript import read_state_dict
+from clip.formats.torchscript import read_state_dict
 from support.user_error import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch.jit is deprecated, and tracing warns of every Python branch

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from yacs.config import CfgNode
 
 from clip import clip, weights
+from clip.formats import openai
 from support.user_error import UserError
 from tests.seeded_weights import seeded_state_dict
 
@@ -136,7 +137,7 @@ def tiny(state_dict, tmp_path, monkeypatch):
     """The embedded checkpoint, replaced by a seeded one."""
     file = str(tmp_path / "tiny_clip.pt")
     torch.save(state_dict, file)
-    monkeypatch.setattr(weights, "TINY", file)
+    monkeypatch.setattr(openai, "TINY", file)
     monkeypatch.setitem(weights.MODELS, "tiny", file)
     return file
 
@@ -281,7 +282,7 @@ def server(state_dict, tmp_path, monkeypatch):
     threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
     sha256 = hashlib.sha256(handler.content).hexdigest()
     handler.url = f"http://127.0.0.1:{listener.server_port}/{sha256}/ViT-B-16.pt"
-    monkeypatch.setattr(weights, "_fetch", functools.partial(weights._fetch, scheme="http"))
+    monkeypatch.setattr(openai, "_fetch", functools.partial(openai._fetch, scheme="http"))
     monkeypatch.setitem(weights.MODELS, "ViT-B/16", handler.url)
     monkeypatch.setenv("CLIP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -329,7 +330,7 @@ def test_no_network_says_what_to_fetch_and_where_to_put_it(server, tmp_path, mon
 
 
 def test_only_https_is_used(server, monkeypatch):
-    monkeypatch.setattr(weights, "_fetch", weights._fetch.func)
+    monkeypatch.setattr(openai, "_fetch", openai._fetch.func)
     assert "not https" in failure("ViT-B/16")
     assert server.requests == 0
 

@@ -19,7 +19,7 @@ from datasets.check.inspection import known_names
 from datasets.prepare import __main__ as command
 from datasets.prepare import archives, layout
 from datasets.prepare.archives import unpack
-from datasets.prepare.sources import SOURCES, Source
+from datasets.sources import SOURCES, Source
 from support import verified_download
 from tests.datasets.fake_trees import as_lists, make_tree
 from tests.file_server import FileServer

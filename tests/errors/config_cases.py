@@ -125,8 +125,8 @@ cases(
             "",
         ),
         "TRAIN.CHUNK_CLASSES is <n>: give a number of classes, or 0 for all at once": ("TRAIN.CHUNK_CLASSES -1",),
-        'unknown MODEL.BACKBONE.NAME "<name>"<did you mean>: choose one of <names>, an open_clip:<model>/<tag>, or set '
-        "MODEL.BACKBONE.PATH to a checkpoint": ("MODEL.BACKBONE.NAME ViT-B/61",),
+        'unknown MODEL.BACKBONE.NAME "<name>"<did you mean>: choose one of <names>, an open_clip:<model>/<tag>, an '
+        "hf:<owner>/<model>, or set MODEL.BACKBONE.PATH to a checkpoint": ("MODEL.BACKBONE.NAME ViT-B/61",),
         'MODEL.BACKBONE.NAME "<name>": open_clip has no model "<model>"<did you mean>; open_clip.list_models() names '
         "them all": ("MODEL.BACKBONE.NAME open_clip:ViT-B-161/openai",),
         'MODEL.BACKBONE.NAME "<name>": open_clip has no tag "<tag>" of <model><did you mean>; <tags>': (

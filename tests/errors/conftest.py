@@ -5,15 +5,15 @@ import shutil
 import pytest
 
 from datasets.check.__main__ import main
-from datasets.check.inspection import located, resolve
 from tests.errors.person import Person
+from tests.small_data import few_digits
 
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory):
     """A data root with the handwritten digits and their split."""
     root = tmp_path_factory.mktemp("embedded")
-    located(resolve("digits", str(root))[1]).prepare()
+    few_digits(root)
     assert main(["digits", "--root", str(root)]) == 0
     return root
 

@@ -18,7 +18,7 @@ from dassl.data.datasets import DATASET_REGISTRY, DatasetBase
 from dassl.utils import listdir_nohidden
 from datasets.digits import Digits
 from datasets.prepare import archives
-from datasets.prepare.sources import SOURCES, Source
+from datasets.sources import SOURCES, Source
 from tests.datasets.fake_trees import make_tree
 from tests.errors.cases import case, cases
 from tests.errors.person import Person

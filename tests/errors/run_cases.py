@@ -24,7 +24,7 @@ from tests.errors.data_cases import packed, publish
 from tests.errors.person import ROOT, Person
 from tests.fake_runs import FakeRuns
 from tests.file_server import FileServer
-from trainers.clip_trainer import CLIPTrainer
+from trainers.coop import PromptLearner
 
 # results
 
@@ -217,26 +217,38 @@ def no_connection_for_openai(person):
     person.train("MODEL.BACKBONE.NAME ViT-B/16")
 
 
+def unreachable_hub(person):
+    """A Hub at which nothing listens, and an empty cache."""
+    import huggingface_hub
+
+    person.patch.setattr(huggingface_hub, "hf_hub_url", lambda *args, **kwargs: "https://127.0.0.1:9/config.json")
+    person.patch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
+
+
 @case(
     "cannot download <name> into <folder> (<reason>): fetch it by hand from <address> and set MODEL.BACKBONE.PATH to it, with MODEL.BACKBONE.NAME as it is"
 )
 def no_connection_for_open_clip(person):
-    import open_clip
-
-    def refuse(published, cache_dir):
-        raise FileNotFoundError("Failed to download file (x) for y. Last error: no connection")
-
-    person.patch.setattr(open_clip, "download_pretrained", refuse)
+    unreachable_hub(person)
     person.patch.setenv("CLIP_CACHE", str(person.folder / "cache"))
     person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/laion2b_s34b_b88k")
 
 
+@case(
+    "cannot download <name> (<reason>); or name a mirror of the Hub by HF_ENDPOINT, or fetch its folder by hand and set MODEL.BACKBONE.PATH to it"
+)
+def no_connection_for_hugging_face(person):
+    unreachable_hub(person)
+    person.train("MODEL.BACKBONE.NAME hf:openai/clip-vit-base-patch16")
+
+
 @case("<name> came incomplete or altered (<hash>, published: <hash>), and was removed: try again later")
 def altered_file_from_the_hub(person):
-    import open_clip
+    import huggingface_hub
 
     blob = person.write(f"cache/blobs/{'0' * 64}", b"altered")
-    person.patch.setattr(open_clip, "download_pretrained", lambda published, cache_dir: str(blob))
+    person.patch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *args, **kwargs: None)
+    person.patch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **kwargs: str(blob))
     person.patch.setenv("CLIP_CACHE", str(person.folder / "cache"))
     person.train("MODEL.BACKBONE.NAME open_clip:ViT-B-16/laion2b_s34b_b88k")
     assert not blob.exists()
@@ -333,13 +345,13 @@ def diverging_run(person):
 
 @case(DIVERGED)
 def learned_tensors_that_are_lost(person):
-    loss = CLIPTrainer.loss
+    losses = PromptLearner.losses
 
-    def broken(self, images, labels):
-        self.learner.ctx.data.fill_(torch.nan)
-        return loss(self, images, labels)
+    def broken(self, outputs, labels):
+        self.ctx.data.fill_(torch.nan)
+        return {name: term * torch.nan for name, term in losses(self, outputs, labels).items()}
 
-    person.patch.setattr(CLIPTrainer, "loss", broken)
+    person.patch.setattr(PromptLearner, "losses", broken)
     person.really_train("TRAIN.NONFINITE_LOSS skip")
     assert "learned tensors" in person.errors and "NONFINITE_LOSS" not in person.errors
 

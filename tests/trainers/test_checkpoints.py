@@ -9,12 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dassl.utils import MetricMeter
 from support.checkpoint_files import find_checkpoint
 from support.user_error import UserError
-from tests.golden_cases import build_trainer
+from tests.golden_cases import load, tuned_clip
 from trainers.checkpoints import read_checkpoint
-from trainers.feature_cache import Cache
 
 NAMES = ["dog", "jeep"]
 CTX = torch.ones(2, 3)
@@ -56,9 +54,9 @@ def test_a_checkpoint_of_a_loop_of_ones_own_is_tested(content, saved, tmp_path):
     content = {name: {key: ctx if value is CTX else value for key, value in part.items()} if isinstance(part, dict)
                else ctx if part is CTX else part for name, part in content.items()}  # fmt: skip
     saved(content)
-    trainer = build_trainer("CoOp", NAMES, N_CTX=4)
-    trainer.load_model(str(tmp_path))
-    assert trainer.learner.ctx.eq(3).all() and trainer.loaded_epoch == 3
+    tuned = tuned_clip("CoOp", NAMES, N_CTX=4)
+    assert load(tuned, tmp_path).epoch == 3
+    assert tuned.method.ctx.eq(3).all()
 
 
 @pytest.mark.parametrize("content", [[CTX], CTX, {"state_dict": [CTX]}, {"state_dict": {"ctx": 3}}, {3: CTX}], ids=str)
@@ -98,10 +96,10 @@ def test_a_pointer_to_the_last_checkpoint_that_is_no_text_is_named(saved, tmp_pa
 
 
 def test_a_state_dict_alone_is_tested(saved, tmp_path, capsys):
-    trainer = build_trainer("CoOp", NAMES, N_CTX=4)
+    tuned = tuned_clip("CoOp", NAMES, N_CTX=4)
     path = saved({"module.ctx": torch.full((4, 64), 3.0)})
-    trainer.load_model(str(tmp_path), epoch=1)
-    assert trainer.learner.ctx.eq(3).all() and trainer.loaded_epoch is None
+    assert load(tuned, tmp_path, epoch=1).epoch is None
+    assert tuned.method.ctx.eq(3).all()
     assert capsys.readouterr().out.endswith(f"Loaded {path}\n")
 
 
@@ -109,30 +107,31 @@ def test_layers_with_prompts_of_different_lengths_are_refused(saved, tmp_path):
     prompts = {f"image_encoder.transformer.resblocks.{i}.VPT_shallow": torch.zeros(1 + i, 128) for i in (1, 2)}
     path = saved({"state_dict": {"image_encoder.VPT": torch.zeros(2, 128), **prompts}, "epoch": 1})
     with pytest.raises(UserError, match="visual_deep_ctx.*it belongs to another method") as caught:
-        build_trainer("VPT", NAMES, PROMPT_DEPTH_VISION=3).load_model(str(tmp_path), epoch=1)
+        load(tuned_clip("VPT", NAMES, PROMPT_DEPTH_VISION=3), tmp_path, epoch=1)
     assert path in str(caught.value)
 
 
 @pytest.mark.parametrize("labels", [[0, 2], [0, -1], [0]])
 def test_a_cache_whose_labels_do_not_fit_is_refused(labels):
-    cache = Cache(NAMES, torch.zeros(2, 3), 2, 1.0, 1.0)
+    cache = tuned_clip("TipAdapter", NAMES, images=2).method
     with pytest.raises(UserError, match="do not belong together"):
         cache.select_classes({**cache.state_dict(), "labels": torch.tensor(labels)}, NAMES)
 
 
 def test_settings_that_tensors_do_not_show_are_compared(saved, tmp_path, capsys):
-    trained = build_trainer("CLIP_LoRA", NAMES, ALPHA=1, DROPOUT=0.1, PREC="bf16")
-    state = {"state_dict": trained.learner.state_dict(), "epoch": 1}
-    tested = build_trainer("CLIP_LoRA", NAMES, ALPHA=4)
-    tested.epoch_metrics = trained.epoch_metrics = MetricMeter()
-    tested.best_result = trained.best_result = tested.train_seconds = trained.train_seconds = trained.epoch = 0
+    trained = tuned_clip("CLIP_LoRA", NAMES, ALPHA=1, DROPOUT=0.1, PREC="bf16").method
+    tested = tuned_clip("CLIP_LoRA", NAMES, ALPHA=4)
+
+    def settings(method):
+        return {"settings": {method.config.key(name): str(value) for name, value in vars(method.config).items()}}
+
     for run, told in (
-        (trained.run_state(), ["Trained with TRAINER.CLIP_LORA.ALPHA 1, tested with 4; TRAINER.CLIP_LORA.DROPOUT 0.1, "
-                               "tested with 0.25"]),
-        (tested.run_state(), []),
+        (settings(trained), ["Trained with TRAINER.CLIP_LORA.ALPHA 1, tested with 4; TRAINER.CLIP_LORA.DROPOUT 0.1, "
+                             "tested with 0.25"]),
+        (settings(tested.method), []),
         ({}, []),
     ):  # fmt: skip
-        saved({**state, "run": run})
+        saved({"state_dict": trained.state_dict(), "epoch": 1, "run": run})
         capsys.readouterr()
-        tested.load_model(str(tmp_path), epoch=1)
+        load(tested, tmp_path, epoch=1)
         assert capsys.readouterr().out.splitlines()[:-1] == told

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,9 +9,11 @@ import torch.nn.functional as F
 
 import clip
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
-from trainers.clip_adapter import Adapter, CLIP_Adapter
-from trainers.feature_adapter import FeatureClassifier, zero_shot_weights
-from trainers.templates import dataset_template
+from trainers.checkpoints import load_folder
+from trainers.clip_adapter import Adapter
+from trainers.method import Task
+from trainers.templates import choose_template
+from trainers.tuned_clip import TunedCLIP
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "clip_adapter.json").read_text())
 TOLERANCE = 2e-3  # relative
@@ -24,7 +25,7 @@ def backbones():
 
 
 def network(backbone, names, template="a photo of a {}.", ratio=0.2):
-    return FeatureClassifier(backbone, Adapter(zero_shot_weights(backbone, names, [template]), 4, ratio))
+    return TunedCLIP(backbone, Adapter(Adapter.Config(RATIO=ratio), Task(names, template=template), backbone))
 
 
 def assert_close(got, golden):
@@ -36,27 +37,27 @@ def assert_close(got, golden):
 def test_the_released_codes_logits_loss_and_gradients(case, backbones):
     model = network(backbones["vit"], GOLDEN["class_names"], case["template"])
     learned = {name.removeprefix("adapter."): recipe for name, recipe in case["learned"].items()}
-    assert {name: list(tensor.shape) for name, tensor in model.head.state_dict().items()} == {
+    assert {name: list(tensor.shape) for name, tensor in model.method.state_dict().items()} == {
         name: recipe["shape"] for name, recipe in learned.items()
     }
     tensors = {
         name: seeded_tensor(tuple(recipe["shape"]), recipe["seed"], recipe["std"]) for name, recipe in learned.items()
     }
-    model.head.load_state_dict(tensors)
+    model.method.load_state_dict(tensors)
     logits = model(seeded_images("vit", GOLDEN["image_count"], GOLDEN["image_seed"]))
     assert_close(logits, case["logits"])
     loss = F.cross_entropy(logits, torch.tensor(GOLDEN["labels"]))
     assert_close(loss, case["loss"])
     loss.backward()
     for name, golden in case["grads"].items():
-        got = model.head.get_parameter(name.removeprefix("adapter.")).grad.flatten()
+        got = model.method.get_parameter(name.removeprefix("adapter.")).grad.flatten()
         assert abs(got.norm().item() - golden["norm"]) <= TOLERANCE * golden["norm"]
         assert (got[golden["indices"]] - torch.tensor(golden["values"])).abs().max() <= TOLERANCE * golden["norm"]
 
 
 def test_its_templates_are_those_of_the_released_code():
     for dataset, template in GOLDEN["templates"].items():
-        assert dataset_template(SimpleNamespace(DATASET=SimpleNamespace(NAME=dataset)), None) == template
+        assert choose_template(Task([], dataset)) == template
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet"])
@@ -69,14 +70,12 @@ def test_without_its_share_the_logits_are_zero_shot_clips(kind, backbones):
 
 
 def test_a_released_checkpoint_loads_for_other_classes(backbones, tmp_path):
-    trainer = CLIP_Adapter.__new__(CLIP_Adapter)
-    trainer.clip_model = backbones["vit"]
-    trainer.learner = network(backbones["vit"], ["jeep"]).head
+    method = network(backbones["vit"], ["jeep"]).method
     shapes = GOLDEN["checkpoint_of_last_case"]["tensors"]
     saved = {name: torch.randn(shape).half() for name, shape in shapes.items()}
     folder = tmp_path / GOLDEN["checkpoint_of_last_case"]["registered_as"]
     folder.mkdir()
     torch.save({"state_dict": saved, "epoch": 5}, folder / "model.pth.tar-5")
-    trainer.load_model(str(tmp_path), epoch=5)
-    for name, tensor in trainer.learner.state_dict().items():
+    load_folder(method, str(tmp_path), backbones["vit"], epoch=5)
+    for name, tensor in method.state_dict().items():
         torch.testing.assert_close(tensor, saved[name].float())

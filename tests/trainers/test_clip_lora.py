@@ -3,20 +3,19 @@
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from yacs.config import CfgNode
 
 import clip
-from bench import plain_clip
+from clip import reference as plain_clip
 from clip.model import convert_weights
 from support.user_error import UserError
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
 from trainers import clip_lora
-from trainers.prompt_trainer import PromptedCLIP
+from trainers.method import Task
+from trainers.tuned_clip import TunedCLIP
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/clip_lora.json").read_text())
 NAMES, TEMPLATE = GOLDEN["class_names"], GOLDEN["template"]
@@ -29,20 +28,16 @@ def state():
     return seeded_state_dict("vit")
 
 
-def node(**options):
-    return CfgNode({**clip_lora.CLIP_LoRA.config_defaults, **options})
-
-
 def build(kind="vit", **options):
     backbone = clip.build_model(seeded_state_dict(kind)).requires_grad_(False)
-    learner = clip_lora.LoRALearner(node(**options), NAMES, TEMPLATE, backbone)
-    return PromptedCLIP(backbone, learner).eval()
+    method = clip_lora.Adapters(clip_lora.Adapters.Config(**options), Task(NAMES, template=TEMPLATE), backbone)
+    return TunedCLIP(backbone, method).eval()
 
 
 def filled(**options):
     model = build(**options)
     with torch.no_grad():
-        for i, parameter in enumerate(model.prompt_learner.parameters()):
+        for i, parameter in enumerate(model.method.parameters()):
             parameter.copy_(seeded_tensor(tuple(parameter.shape), i, 0.2))
     return model
 
@@ -58,7 +53,7 @@ def released_name(name):
 def test_the_released_codes_logits_losses_and_gradients(mode):
     case = GOLDEN["cases"][0]
     model = build(DROPOUT=0.0, PARAMS=" ".join(case["params"]), ENCODER=case["encoder"])
-    learner = model.prompt_learner.train(mode == "train")
+    learner = model.method.train(mode == "train")
     seen = set()
     with torch.no_grad():
         for name, recipe in case["learned"].items():
@@ -81,7 +76,7 @@ def test_the_released_codes_logits_losses_and_gradients(mode):
 
 def merged(state, model, alpha, rank):
     """CLIP's weights with each B A added to its third of the attention's input projection."""
-    state, learner = dict(state), model.prompt_learner
+    state, learner = dict(state), model.method
     for encoder, prefix in ((learner.text, "transformer"), (learner.vision, "visual.transformer")):
         for layer, lora in encoder.items():
             name = f"{prefix}.resblocks.{layer}.attn.in_proj_weight"
@@ -104,7 +99,7 @@ def merged(state, model, alpha, rank):
 )
 def test_it_equals_a_plain_clip_with_merged_weights(state, options):
     model = filled(**options)
-    learned = dict(model.prompt_learner.named_parameters())
+    learned = dict(model.method.named_parameters())
     changed = merged(state, model, options.get("ALPHA", 1), options.get("RANK", 2))
     images = seeded_images("vit", 3, seed=5)
     tokens = clip.tokenize([TEMPLATE.format(name.replace("_", " ")) for name in NAMES]).long()
@@ -122,7 +117,7 @@ def test_training_starts_from_zero_shot_clip():
     images = seeded_images("vit", 3, seed=5)
     text = clip.tokenize([TEMPLATE.format(name.replace("_", " ")) for name in NAMES])
     torch.testing.assert_close(model(images), model.clip(images, text)[0], rtol=1e-4, atol=1e-4)
-    low = model.prompt_learner.vision["0"]
+    low = model.method.vision["0"]
     assert low.B.count_nonzero() == 0
     assert 0.9 < low.A.abs().max() * 128**0.5 <= 1 and abs(low.A.std() * 128**0.5 - 3**-0.5) < 0.05
 
@@ -135,10 +130,10 @@ def test_dropout_only_in_training_where_text_is_encoded_anew():
     with torch.no_grad():
         first, second = model(images), model(images)
         assert torch.equal(first, second) and len(counted) == 1
-        model.prompt_learner.train()
+        model.method.train()
         assert not torch.allclose(model(images), model(images))
         assert len(counted) == 3
-        model.prompt_learner.eval()
+        model.method.eval()
         torch.testing.assert_close(model(images), first)
 
 
@@ -159,7 +154,7 @@ def test_dropout_is_on_what_the_additions_read_and_keeps_its_mean():
     [("all", "0 1 2"), ("bottom", "0"), ("mid", "1"), ("up", "2"), ("half-up", "2"), ("half-bottom", "0 1")],
 )
 def test_positions_are_fractions_of_the_layers(position, layers):
-    learner = build(POSITION=position).prompt_learner
+    learner = build(POSITION=position).method
     assert list(learner.text) == list(learner.vision) == layers.split()
 
 
@@ -178,7 +173,7 @@ def test_positions_of_twelve_layers_are_the_released_codes():
 def test_a_resnet_learns_in_the_text_encoder():
     model = build("resnet", ENCODER="text", DROPOUT=0.0)
     F.cross_entropy(model(seeded_images("resnet", 3)), LABELS).backward()
-    assert all(p.grad.abs().sum() > 0 for name, p in model.prompt_learner.named_parameters() if name.endswith("B"))
+    assert all(p.grad.abs().sum() > 0 for name, p in model.method.named_parameters() if name.endswith("B"))
 
 
 @pytest.mark.parametrize(
@@ -209,30 +204,24 @@ def test_half_precision_encoders_leave_learned_tensors_and_logits_in_float32(dty
     logits = model(images)
     assert logits.dtype == torch.float32 and (logits - wanted).abs().max() < 2  # logits reach 100
     F.cross_entropy(logits, LABELS).backward()
-    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.prompt_learner.parameters())
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.method.parameters())
 
 
 @pytest.mark.parametrize(
-    ("n_iters", "shots", "epochs"), [(500, 16, 1000), (3, 1, 1), (3, 3, 2), (0, 16, 7), (500, -1, 7)]
+    ("n_iters", "shots", "epochs"), [(500, 16, 1000), (3, 1, 1), (3, 3, 2), (0, 16, None), (500, -1, None)]
 )
 def test_n_iters_are_steps_per_shot(n_iters, shots, epochs):
-    trainer = clip_lora.CLIP_LoRA.__new__(clip_lora.CLIP_LoRA)
-    trainer.cfg = CfgNode({"OPTIM": {"MAX_EPOCH": 7}, "DATASET": {"NUM_SHOTS": shots}, "TRAINER": {}})
-    trainer.cfg.TRAINER.CLIP_LORA = node(N_ITERS=n_iters)
-    trainer.cfg.freeze()
-    assert trainer.epochs(batches=8) == epochs
+    config = clip_lora.Adapters.Config(N_ITERS=n_iters)
+    assert clip_lora.Adapters.epochs(config, shots, batches=8) == epochs
 
 
-def test_one_template_for_all_the_fields_data_sets_unless_one_is_named():
-    def words(template="", name="OxfordPets", own=""):
-        trainer = clip_lora.CLIP_LoRA.__new__(clip_lora.CLIP_LoRA)
-        trainer.dm = SimpleNamespace(dataset=SimpleNamespace(template=own))
-        cfg = CfgNode({"DATASET": {"NAME": name, "TEMPLATE": template}, "TRAINER": {"CLIP_LORA": {}}})
-        cfg.TRAINER.CLIP_LORA = node(ENCODER="text")
-        trainer.cfg = cfg
+def test_one_template_for_all_the_fields_datasets_unless_one_is_named():
+    def words(own="", dataset="OxfordPets"):
+        task = Task(["dog"], dataset, own)
         backbone = clip.build_model(seeded_state_dict("resnet"))
-        return trainer.build_prompt_learner(cfg, ["dog"], backbone).class_text.prefix.tolist()
+        method = clip_lora.Adapters(clip_lora.Adapters.Config(ENCODER="text"), task, backbone)
+        return method.class_text.prefix.tolist()
 
     photo = clip.tokenize("a photo of a dog.")[0].tolist()
-    assert words() == words(name="DescribableTextures") == photo[: len(words())]
-    assert words(template="a drawing of a {}.") != words() != words(own="a drawing of a {}.")
+    assert words() == words(dataset="DescribableTextures") == photo[: len(words())]
+    assert words(own="a drawing of a {}.") != words()

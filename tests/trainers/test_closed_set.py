@@ -7,6 +7,8 @@ import torch
 
 import train
 from tests.seeded_weights import seeded_state_dict
+from tests.small_data import few_digits
+from trainers.trainer import MethodTrainer
 
 PAIRS = {"TipAdapterF": ["OPTIM.MAX_EPOCH", "2"]}
 CACHES = ["TipAdapter", "TipAdapterF"]
@@ -16,7 +18,7 @@ BASE, NEW = (["DATASET.SUBSAMPLE_CLASSES", half] for half in ("base", "new"))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+    return few_digits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -128,16 +130,14 @@ def test_on_new_classes_tip_adapter_is_zero_shot_clip(trainer, run, tmp_path):
 
 @pytest.mark.parametrize("trainer", METHODS)
 def test_without_val_images_what_is_not_searched_is_told(trainer, run, tmp_path, monkeypatch):
-    from trainers import closed_set
-
-    monkeypatch.setattr(closed_set.ClosedSetTrainer, "val_loader", None, raising=False)
-    build = closed_set.ClosedSetTrainer.build_data_loader
+    monkeypatch.setattr(MethodTrainer, "val_loader", None, raising=False)
+    build = MethodTrainer.build_data_loader
 
     def test_images_only(self):
         build(self)
         self.dm.dataset._val = self.dm.dataset.test  # as ImageNet's
 
-    monkeypatch.setattr(closed_set.ClosedSetTrainer, "build_data_loader", test_images_only)
+    monkeypatch.setattr(MethodTrainer, "build_data_loader", test_images_only)
     code, out, error = run(trainer, tmp_path)
     assert code == 0, error
     kept = {"LinearProbe": "C is 1.0"}.get(trainer, "alpha 1.17 and beta 1 are kept")

@@ -8,17 +8,18 @@ import torch
 
 import clip
 import train
-from bench import plain_clip
+from clip import reference as plain_clip
 from comparison.methods import read_method
 from comparison.runs import read_runs
 from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
-    build_trainer,
     fill,
     golden,
     images_and_labels,
+    loss_and_logits,
     seeded,
+    tuned_clip,
 )
 from tests.seeded_weights import seeded_images, seeded_state_dict
 from trainers.class_prompts import template_text
@@ -39,9 +40,9 @@ def name_of(value):
 
 @pytest.mark.parametrize(("trainer", "case"), CASES, ids=name_of)
 def test_logits_loss_and_gradients_are_the_released_codes(trainer, case):
-    built = build_trainer(trainer, NAMES, case["dataset"], **options(case))
+    built = tuned_clip(trainer, NAMES, case["dataset"], **options(case))
     sizes = [math.prod(recipe["shape"]) for recipe in case["learned"].values()]
-    assert sum(parameter.numel() for parameter in built.learner.parameters()) == sum(sizes)
+    assert sum(parameter.numel() for parameter in built.method.parameters()) == sum(sizes)
     assert case["grads"].keys() == case["learned"].keys()
     assert_as_released(built, case, GOLDEN[trainer])
 
@@ -50,66 +51,65 @@ def test_logits_loss_and_gradients_are_the_released_codes(trainer, case):
 @pytest.mark.parametrize("trainer", METHODS)
 def test_a_step_in_any_precision_keeps_float32_prompts(trainer, precision, tolerance):
     case = GOLDEN[trainer]["cases"][-1]
-    built = build_trainer(trainer, NAMES, **options(case), PREC=precision)
-    fill(built.learner, seeded(case["learned"]))
-    built.batch_idx, built.num_batches = 0, 2
+    built = tuned_clip(trainer, NAMES, **options(case), PREC=precision)
+    fill(built.method, seeded(case["learned"]))
     images, labels = images_and_labels(GOLDEN[trainer])
     with torch.no_grad():
-        assert (built.model(images) - torch.tensor(case["logits"])).abs().max() <= tolerance * 3  # logits reach 100
-    built.forward_backward({"img": images, "label": labels})
-    for parameter in built.learner.parameters():
+        assert (built(images) - torch.tensor(case["logits"])).abs().max() <= tolerance * 3  # logits reach 100
+    loss_and_logits(built, images, labels)[0].backward()
+    for parameter in built.method.parameters():
         assert parameter.dtype == parameter.grad.dtype == torch.float32 and parameter.grad.isfinite().all()
 
 
 def test_maple_keeps_the_released_names():
     released = GOLDEN["MaPLe"]["cases"][0]["learned"]
-    learner = build_trainer("MaPLe", NAMES, PROMPT_DEPTH=3).learner
+    learner = tuned_clip("MaPLe", NAMES, PROMPT_DEPTH=3).method
     assert set(learner.state_dict()) == {name.removeprefix("prompt_learner.") for name in released}
 
 
 def test_maple_starts_all_deep_layers_from_one_projection_as_released():
-    first, second = build_trainer("MaPLe", NAMES, PROMPT_DEPTH=3).learner.compound_prompt_projections
+    first, second = tuned_clip("MaPLe", NAMES, PROMPT_DEPTH=3).method.compound_prompt_projections
     assert torch.equal(first.weight, second.weight) and first.weight is not second.weight
 
 
 def test_ivlp_without_visual_prompts_runs_on_a_resnet():
-    built = build_trainer("IVLP", NAMES, kind="resnet", N_CTX_TEXT=4, PROMPT_DEPTH_TEXT=3, PROMPT_DEPTH_VISION=0)
-    assert set(built.learner.state_dict()) == {"ctx", "deep_ctx"}
+    built = tuned_clip("IVLP", NAMES, kind="resnet", N_CTX_TEXT=4, PROMPT_DEPTH_TEXT=3, PROMPT_DEPTH_VISION=0)
+    assert set(built.method.state_dict()) == {"ctx", "deep_ctx"}
     images, state = seeded_images("resnet", 2), seeded_state_dict("resnet")
     tokens = clip.tokenize([f"X X X X {name.replace('_', ' ')}." for name in NAMES]).long()
     embedded = state["token_embedding.weight"][tokens]
-    embedded[:, 1:5] = built.learner.ctx.detach()
+    embedded[:, 1:5] = built.method.ctx.detach()
     with torch.no_grad():
-        text = plain_clip.text_features(state, embedded, tokens.argmax(-1), built.learner.deep_ctx)
-        wanted = plain_clip.logits(state, built.clip_model.encode_image(images), text)
-        torch.testing.assert_close(built.model(images), wanted, rtol=2e-4, atol=2e-4)
+        text = plain_clip.text_features(state, embedded, tokens.argmax(-1), built.method.deep_ctx)
+        wanted = plain_clip.logits(state, built.clip.encode_image(images), text)
+        torch.testing.assert_close(built(images), wanted, rtol=2e-4, atol=2e-4)
 
 
 def layout(built):
-    return built.learner.class_text.prefix.tolist(), built.learner.class_text.own.tolist()
+    return built.method.class_text.prefix.tolist(), built.method.class_text.own.tolist()
 
 
 @pytest.mark.parametrize(("trainer", "length"), [("MaPLe", "N_CTX"), ("IVLP", "N_CTX_TEXT")])
 def test_words_beyond_the_context_stay_and_are_not_used_for_long_contexts(trainer, length):
     words = clip.tokenize("a photo of a")[0, 1:5].tolist()
-    prefix, _ = layout(build_trainer(trainer, NAMES, **{length: 2}))
+    prefix, _ = layout(tuned_clip(trainer, NAMES, **{length: 2}))
     assert prefix[1:] == [-1, -2, *words[2:]]
     torch.manual_seed(0)
-    long = build_trainer(trainer, NAMES, **{length: 5})
+    long = tuned_clip(trainer, NAMES, **{length: 5})
     assert layout(long)[0][1:] == [-1, -2, -3, -4, -5]
-    embedded = long.clip_model.token_embedding.weight[words]
-    assert not torch.isclose(long.learner.ctx[:4], embedded).all(dim=1).any()
+    embedded = long.clip.token_embedding.weight[words]
+    assert not torch.isclose(long.method.ctx[:4], embedded).all(dim=1).any()
 
 
 @pytest.mark.parametrize(("trainer", "length"), [("MaPLe", "N_CTX"), ("IVLP", "N_CTX_TEXT")])
 def test_fewer_words_than_context_vectors_leave_the_class_names_alone(trainer, length, capsys):
-    few = build_trainer(trainer, NAMES, CTX_INIT="photo", **{length: 3})
+    few = tuned_clip(trainer, NAMES, CTX_INIT="photo", **{length: 3})
     assert "the other 2 context vectors are random" in capsys.readouterr().out
-    assert layout(few) == layout(build_trainer(trainer, NAMES, CTX_INIT="", **{length: 3}))
+    assert layout(few) == layout(tuned_clip(trainer, NAMES, CTX_INIT="", **{length: 3}))
 
 
 def test_the_words_of_vpt_stand_before_the_class_name():
-    words = build_trainer("VPT", NAMES, CTX_INIT="art_of_the").learner.class_text
+    words = tuned_clip("VPT", NAMES, CTX_INIT="art_of_the").method.class_text
     wanted = template_text(NAMES, "art of the {}.")
     assert torch.equal(words.own, wanted.own) and torch.equal(words.prefix, wanted.prefix)
 
@@ -123,13 +123,13 @@ def flat_vision(monkeypatch):
 
 
 def test_depth_is_clamped_by_the_layers_of_each_encoder(flat_vision, capsys):
-    ivlp = build_trainer("IVLP", NAMES).learner
+    ivlp = tuned_clip("IVLP", NAMES).method
     assert (len(ivlp.deep_ctx), len(ivlp.visual_deep_ctx)) == (2, 1)
     printed = capsys.readouterr().out
     assert "TRAINER.IVLP.PROMPT_DEPTH_TEXT 9 is more than the 3 layers there are: using 3" in printed
     assert "TRAINER.IVLP.PROMPT_DEPTH_VISION 9 is more than the 2 layers there are: using 2" in printed
-    assert len(build_trainer("VPT", NAMES, PROMPT_DEPTH_VISION=12).learner.visual_deep_ctx) == 1
-    assert len(build_trainer("MaPLe", NAMES).learner.compound_prompts_text) == 1  # the shallower encoder's
+    assert len(tuned_clip("VPT", NAMES, PROMPT_DEPTH_VISION=12).method.visual_deep_ctx) == 1
+    assert len(tuned_clip("MaPLe", NAMES).method.compound_prompts_text) == 1  # the shallower encoder's
     assert "TRAINER.MAPLE.PROMPT_DEPTH 9" in capsys.readouterr().out
 
 
@@ -146,13 +146,13 @@ def test_depth_is_clamped_by_the_layers_of_each_encoder(flat_vision, capsys):
         ("IVLP", {"kind": "resnet"}, "IVLP.*ResNet.*choose a ViT"),
         ("MaPLe", {"N_CTX": 0}, "TRAINER.MAPLE.N_CTX is 0"),
         ("MaPLe", {"PROMPT_DEPTH": 0}, "TRAINER.MAPLE.PROMPT_DEPTH is 0"),
-        ("MaPLe", {"kind": "resnet"}, "MaPLe.*ResNet.*choose a ViT"),
+        ("MaPLe", {"kind": "resnet"}, "MAPLE.*ResNet.*choose a ViT"),
         ("MaPLe", {"PREC": "fp8"}, "TRAINER.MAPLE.PREC"),
     ],
 )
 def test_options_out_of_range_are_told_in_one_line(trainer, changed, message):
     with pytest.raises(UserError, match=message) as caught:
-        build_trainer(trainer, NAMES, **changed)
+        tuned_clip(trainer, NAMES, **changed)
     assert "\n" not in str(caught.value)
 
 

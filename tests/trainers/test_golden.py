@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from yacs.config import CfgNode
 
 import clip
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
 from trainers import cocoop, coop
-from trainers.prompt_trainer import PromptedCLIP
+from trainers.method import Task
+from trainers.tuned_clip import TunedCLIP
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 COOP = json.loads((GOLDEN / "coop_logits.json").read_text())
@@ -50,16 +50,16 @@ def fill(learner, case, golden_file):
 
 @pytest.mark.parametrize("case", COOP["cases"], ids=name_of)
 def test_coop_gives_the_released_codes_logits_and_gradients(case, backbones):
-    node = CfgNode({**coop.COOP, **{key: case[key] for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION")}})
+    options = {key: case[key] for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION")}
     backbone = backbones[case["model"]]
-    learner = coop.PromptLearner(node, COOP["class_names"], backbone)
+    learner = coop.PromptLearner(coop.PromptLearner.Config(**options), Task(COOP["class_names"]), backbone)
     assert list(learner.ctx.shape) == case["ctx_shape"]
     assert set(learner.state_dict()) == {"ctx"}
     if case["ctx_seed"] is not None:
         with torch.no_grad():
             learner.ctx.copy_(seeded_tensor(tuple(case["ctx_shape"]), case["ctx_seed"], COOP["ctx_std"]))
     images = seeded_images(case["model"], COOP["image_count"], COOP["image_seed"])
-    logits = PromptedCLIP(backbone, learner)(images)
+    logits = TunedCLIP(backbone, learner)(images)
     assert_close(logits, case["logits"])
     F.cross_entropy(logits, torch.tensor(COOP["labels"])).backward()
     assert_gradient(learner.ctx.grad, case["ctx_grad"])
@@ -67,12 +67,12 @@ def test_coop_gives_the_released_codes_logits_and_gradients(case, backbones):
 
 @pytest.mark.parametrize("case", COCOOP["cases"], ids=name_of)
 def test_cocoop_gives_the_released_codes_logits_losses_and_gradients(case, backbones):
-    node = CfgNode({**coop.COOP, "N_CTX": case["N_CTX"], "CTX_INIT": case["CTX_INIT"]})
+    config = cocoop.PromptLearner.Config(case["N_CTX"], case["CTX_INIT"])
     backbone = backbones[case["model"]]
-    learner = cocoop.PromptLearner(node, COCOOP["class_names"], backbone)
+    learner = cocoop.PromptLearner(config, Task(COCOOP["class_names"]), backbone)
     assert {name: list(p.shape) for name, p in learner.named_parameters()} == case["shapes"]
     fill(learner, case, COCOOP)
-    model = PromptedCLIP(backbone, learner)
+    model = TunedCLIP(backbone, learner)
     images = seeded_images(case["model"], COCOOP["image_count"], COCOOP["image_seed"])
     labels = torch.tensor(COCOOP["labels"])
     assert_close(model(images), case["logits"])

@@ -8,10 +8,12 @@ from tests.golden_cases import (
     assert_as_released,
     assert_checkpoint_serves_other_classes,
     assert_close,
-    build_trainer,
     golden,
     images_and_labels,
+    load,
+    loss_and_logits,
     seeded,
+    tuned_clip,
 )
 from trainers import templates
 from trainers.kgcoop import TEMPLATES
@@ -21,7 +23,7 @@ GOLDEN = golden("kgcoop")
 
 def build(case, class_names=GOLDEN["class_names"]):
     node = {key: case[key] for key in ("N_CTX", "CTX_INIT", "W")}
-    return build_trainer("KgCoOp", class_names, case["dataset"], **node)
+    return tuned_clip("KgCoOp", class_names, case["dataset"], **node)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"])
@@ -31,7 +33,7 @@ def test_logits_loss_and_gradients_are_the_released_codes(case):
 
 def test_without_its_weight_the_loss_is_the_cross_entropy():
     case = GOLDEN["cases"][0]
-    loss, _ = build(case | {"W": 0.0}).loss(*images_and_labels(GOLDEN))
+    loss, _ = loss_and_logits(build(case | {"W": 0.0}), *images_and_labels(GOLDEN))
     assert_close(loss, case["parts"]["cross_entropy"])
 
 
@@ -55,4 +57,4 @@ def test_a_checkpoint_of_a_method_with_a_trained_meta_net_is_refused(tmp_path):
     (tmp_path / "prompt_learner").mkdir()
     torch.save({"state_dict": state, "epoch": 50}, tmp_path / "prompt_learner" / "model.pth.tar-50")
     with pytest.raises(UserError, match="unknown meta_net.linear1.weight: it belongs to another method"):
-        build(case).load_model(str(tmp_path), epoch=50)
+        load(build(case), tmp_path, epoch=50)

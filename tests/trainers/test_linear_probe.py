@@ -5,7 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+import clip
+from tests.seeded_weights import seeded_state_dict
 from trainers.linear_probe import LinearClassifier, best_c, fit
+from trainers.method import Task
 
 
 def clouds(classes, seed, count=30, width=5):
@@ -18,11 +21,14 @@ def clouds(classes, seed, count=30, width=5):
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_module_gives_the_regressions_probabilities(classes):
-    features, labels = clouds(classes, seed=0)
+    backbone = clip.build_model(seeded_state_dict("vit"))
+    width = backbone.text_projection.shape[1]
+    features, labels = clouds(classes, seed=0, width=width)
     wanted = LogisticRegression(C=0.3, max_iter=1000).fit(features, labels)
-    module = LinearClassifier([str(label) for label in range(classes)], features.shape[1])
+    names = [str(label) for label in range(classes)]
+    module = LinearClassifier(LinearClassifier.Config(), Task(names), backbone)
     module.set_to(fit(features, labels, 0.3))
-    new, _ = clouds(classes, seed=1)
+    new, _ = clouds(classes, seed=1, width=width)
     got = module(torch.from_numpy(new).float()).softmax(dim=-1).detach()
     np.testing.assert_allclose(got, wanted.predict_proba(new), atol=1e-4)
 

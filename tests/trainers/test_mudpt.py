@@ -5,14 +5,14 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from yacs.config import CfgNode
 
 import clip
-from bench import plain_clip
+from clip import reference as plain_clip
 from support.user_error import UserError
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
 from trainers import mudpt
-from trainers.prompt_trainer import PromptedCLIP
+from trainers.method import Task
+from trainers.tuned_clip import TunedCLIP
 
 CLASS_NAMES = ["dog", "golden_retriever", "black and white zebra crossing at night", "jeep", "2012 Ferrari"]
 LABELS = torch.tensor([2, 0, 4])
@@ -24,14 +24,15 @@ def state():
     return seeded_state_dict("vit")
 
 
-def node(**options):
-    return CfgNode({**mudpt.MuDPT.config_defaults, "DEEP_PROMPT_DEPTH": 3, **options})
+def learner(backbone, **options):
+    config = mudpt.PromptLearner.Config(**{"DEEP_PROMPT_DEPTH": 3, **options})
+    return mudpt.PromptLearner(config, Task(CLASS_NAMES), backbone)
 
 
 def build(state, **options):
     torch.manual_seed(0)
     backbone = clip.build_model(dict(state)).requires_grad_(False)
-    return PromptedCLIP(backbone, mudpt.PromptLearner(node(**options), CLASS_NAMES, backbone))
+    return TunedCLIP(backbone, learner(backbone, **options))
 
 
 def attention(p, prefix, query, source):
@@ -95,7 +96,7 @@ ABLATIONS = [
 @pytest.mark.parametrize("options", ABLATIONS, ids=str)
 def test_logits_and_gradients_equal_the_plain_pass(state, options):
     model = build(state, **options)
-    learner = model.prompt_learner
+    learner = model.method
     images = seeded_images("vit", 3, seed=5)
     loss = F.cross_entropy(model(images), LABELS)
     loss.backward()
@@ -119,7 +120,7 @@ def test_every_part_of_the_prompts_matters(state):
     images = seeded_images("vit", 2, seed=5)
     with torch.no_grad():
         before = model(images)
-        for name, parameter in model.prompt_learner.named_parameters():
+        for name, parameter in model.method.named_parameters():
             kept = parameter.clone()
             parameter.add_(seeded_tensor(tuple(parameter.shape), seed=1, std=0.5))
             assert (model(images) - before).abs().max() > 1e-3, name
@@ -134,7 +135,7 @@ def block_names(prefix, width_is_shared=True):
 
 
 def test_parameter_names_and_shapes_are_the_methods(state):
-    learner = build(state).prompt_learner
+    learner = build(state).method
     tensors = learner.state_dict()
     prompts = {"ctx": (4, D_T), "deep_ctx": (2, 4, D_T), "visual_ctx": (4, D_V), "visual_deep_ctx": (2, 4, D_V)}
     assert set(tensors) == set(prompts) | block_names("inject_t2v") | block_names("inject_v2t")
@@ -145,7 +146,7 @@ def test_parameter_names_and_shapes_are_the_methods(state):
 
 
 def test_cross_injection_projects_within_the_receiving_width(state):
-    tensors = build(state, INJECTION="cross").prompt_learner.state_dict()
+    tensors = build(state, INJECTION="cross").method.state_dict()
     assert tuple(tensors["inject_t2v.proj.weight"].shape) == (D_V, D_V)
     assert tuple(tensors["inject_v2t.proj.weight"].shape) == (D_T, D_T)
     assert set(tensors) >= block_names("inject_t2v", width_is_shared=False)
@@ -153,23 +154,23 @@ def test_cross_injection_projects_within_the_receiving_width(state):
 
 @pytest.mark.parametrize(("direction", "absent"), [("t2v", "inject_v2t"), ("v2t", "inject_t2v")])
 def test_one_direction_has_no_tensors_of_the_other(state, direction, absent):
-    assert not any(name.startswith(absent) for name in build(state, DIRECTION=direction).prompt_learner.state_dict())
+    assert not any(name.startswith(absent) for name in build(state, DIRECTION=direction).method.state_dict())
 
 
 def test_context_starts_from_the_first_tokens_of_the_words(state):
     words = clip.tokenize("a photo of a")[0, 1:5].long()
-    torch.testing.assert_close(build(state).prompt_learner.ctx, state["token_embedding.weight"][words])
-    torch.testing.assert_close(build(state, N_CTX=2).prompt_learner.ctx, state["token_embedding.weight"][words[:2]])
+    torch.testing.assert_close(build(state).method.ctx, state["token_embedding.weight"][words])
+    torch.testing.assert_close(build(state, N_CTX=2).method.ctx, state["token_embedding.weight"][words[:2]])
 
 
 def test_more_vectors_than_words_are_random_and_announced(state, capsys):
-    learner = build(state, N_CTX=6).prompt_learner
+    learner = build(state, N_CTX=6).method
     assert "the other 2 context vectors are random" in capsys.readouterr().out
     assert 0 < learner.ctx[4:].std() < 0.05
 
 
 def test_depth_beyond_the_encoders_is_clamped_with_a_notice(state, capsys):
-    learner = build(state, DEEP_PROMPT_DEPTH=9).prompt_learner
+    learner = build(state, DEEP_PROMPT_DEPTH=9).method
     assert learner.deep_ctx.shape[0] == 2
     assert "using 3" in capsys.readouterr().out
 
@@ -192,7 +193,7 @@ def test_options_out_of_range_are_told_in_one_line(state, options, message):
 def test_a_resnet_is_refused():
     backbone = clip.build_model(seeded_state_dict("resnet"))
     with pytest.raises(UserError, match="ViT"):
-        mudpt.PromptLearner(node(), CLASS_NAMES, backbone)
+        learner(backbone)
 
 
 def test_vit_b16_learns_eleven_million_parameters():

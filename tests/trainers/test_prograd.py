@@ -9,11 +9,11 @@ from tests.golden_cases import (
     assert_checkpoint_serves_other_classes,
     assert_close,
     assert_gradients,
-    build_trainer,
     fill,
     golden,
     images_and_labels,
     seeded,
+    tuned_clip,
 )
 from trainers import templates
 from trainers.prograd import TEMPLATES
@@ -23,22 +23,23 @@ GOLDEN = golden("prograd")
 
 def build(case, class_names=GOLDEN["class_names"], **node):
     node = {"N_CTX": case["N_CTX"], "CTX_INIT": case["CTX_INIT"], **node}
-    return build_trainer("ProGrad", class_names, case["dataset"], T=case["LOSS.T"], LAMBDA=case["LOSS.LAMBDA"], **node)
+    return tuned_clip("ProGrad", class_names, case["dataset"], T=case["LOSS.T"], LAMBDA=case["LOSS.LAMBDA"], **node)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"])
 def test_logits_losses_and_projected_gradients_are_the_released_codes(case):
-    trainer = build(case)
-    fill(trainer.learner, seeded(case["learned"]))
+    tuned = build(case)
+    fill(tuned.method, seeded(case["learned"]))
     images, labels = images_and_labels(GOLDEN)
-    loss, divergence, logits = trainer.losses(images, labels)
-    assert_close(logits, case["logits"])
-    assert_close(loss, case["xe_loss"])
-    assert_close(divergence, case["kl_loss"])
-    trainer.batch_idx, trainer.num_batches = 0, 2
-    reported = trainer.forward_backward({"img": images, "label": labels})
-    assert_gradients(trainer.learner, case["grads"])
-    assert reported["loss"] == pytest.approx(case["xe_loss"], rel=1e-3)
+    outputs = tuned.outputs(images)
+    terms = tuned.method.losses(outputs, labels)
+    assert_close(outputs.logits, case["logits"])
+    assert_close(terms["cross_entropy"], case["xe_loss"])
+    assert_close(terms["divergence"], case["kl_loss"])
+    trainer = TrainerBase()
+    trainer.register_model("prompt_learner", tuned.method, torch.optim.SGD(tuned.method.parameters(), lr=0.0))
+    trainer.prograd_backward_and_update(*terms.values(), tuned.method.config.LAMBDA)
+    assert_gradients(tuned.method, case["grads"])
 
 
 def test_a_case_is_projected():
@@ -52,7 +53,7 @@ def test_templates_are_the_released_codes():
 
 def test_a_context_from_words_has_zeros_in_front():
     (case,) = [case for case in GOLDEN["cases"] if case["CTX_INIT"] and case["dataset"] == "EuroSAT"]
-    zeros = (build(case).learner.ctx == 0).all(dim=1)
+    zeros = (build(case).method.ctx == 0).all(dim=1)
     assert zeros.tolist() == [True] * case["zero_context_vectors"] + [False] * (16 - case["zero_context_vectors"])
     with pytest.raises(UserError, match="N_CTX is 4.*a centered satellite photo of"):
         build(case, N_CTX=4)

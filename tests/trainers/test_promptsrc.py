@@ -5,18 +5,18 @@ import math
 import pytest
 import torch
 
-from dassl.engine import SimpleTrainer
+import train
 from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
     assert_close,
-    build_trainer,
     fill,
     golden,
     images_and_labels,
     seeded,
+    tuned_clip,
 )
-from trainers.consistency import TEMPLATES, consistency
+from trainers.consistency import TEMPLATES
 from trainers.epoch_average import EpochAverage, gaussian_weights
 from trainers.imagenet_templates import IMAGENET_TEMPLATES
 
@@ -26,20 +26,18 @@ WEIGHTS = ("TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT")
 
 
 def build(case):
-    return build_trainer(
-        "PromptSRC", GOLDEN["class_names"], **{key: case[key] for key in (*NODE, *WEIGHTS)}, GPA_MEAN=5.0
-    )
+    return tuned_clip("PromptSRC", GOLDEN["class_names"], **{key: case[key] for key in (*NODE, *WEIGHTS)}, GPA_MEAN=5.0)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"])
 def test_logits_losses_and_gradients_are_the_released_codes(case):
-    trainer = build(case)
-    assert_as_released(trainer, case, GOLDEN)
-    images, _ = images_and_labels(GOLDEN)
-    apart = consistency(trainer.model, images, trainer.model.outputs(images), trainer.frozen_text)
-    assert_close(apart.text * case["TEXT_LOSS_WEIGHT"], case["parts"]["text"])
-    assert_close(apart.image * case["IMAGE_LOSS_WEIGHT"], case["parts"]["image"])
-    assert_close(apart.logits, case["parts"]["logits"])
+    tuned = build(case)
+    assert_as_released(tuned, case, GOLDEN)
+    images, labels = images_and_labels(GOLDEN)
+    terms = tuned.method.losses(tuned.outputs(images), labels)
+    assert_close(terms["text_distance"], case["parts"]["text"])
+    assert_close(terms["image_distance"], case["parts"]["image"])
+    assert_close(terms["logits_divergence"], case["parts"]["logits"])
 
 
 def test_the_ensemble_has_the_released_codes_templates():
@@ -59,9 +57,9 @@ def test_the_average_over_epochs_is_the_released_codes():
     trainer = build(GOLDEN["cases"][0] | {"PROMPT_DEPTH_TEXT": 2, "PROMPT_DEPTH_VISION": 2})
     average = EpochAverage(gaussian_weights(case["MAX_EPOCH"], case["GPA_MEAN"], case["GPA_STD"], "GPA"))
     for epoch, learned in enumerate(case["learned"]):
-        fill(trainer.learner, seeded(learned))
-        average.add(trainer.learner, epoch)
-    tensors = trainer.learner.state_dict()
+        fill(trainer.method, seeded(learned))
+        average.add(trainer.method, epoch)
+    tensors = trainer.method.state_dict()
     names = {
         "prompt_learner.ctx": tensors["ctx"],
         "image_encoder.VPT": tensors["visual_ctx"],
@@ -82,21 +80,15 @@ def test_an_average_is_not_continued_with_other_weights():
             EpochAverage([0.2, 0.3, 0.5]).load_state(others, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("state", [{}, {"average": None}])
-def test_a_run_without_an_average_is_not_continued_with_one(state):
-    trainer = build(GOLDEN["cases"][0])
-    trainer.best_result = trainer.train_seconds = 0
-    with pytest.raises(UserError, match="an average over epochs cannot be continued"):
-        trainer.load_run_state(state)
-
-
-def test_that_best_val_may_leave_the_average_out_is_told(monkeypatch, capsys):
-    trainer = build(GOLDEN["cases"][0])
-    monkeypatch.setattr(SimpleTrainer, "before_train", lambda self: None)
-    trainer.before_train()
-    assert capsys.readouterr().out.count("average") == 0
-    trainer.cfg.TEST.FINAL_MODEL = "best_val"
-    trainer.before_train()
+def test_that_best_val_may_leave_the_average_out_is_told(root, tmp_path, capsys):
+    arguments = [
+        *("--root", str(tmp_path), "--seed", "1", "--trainer", "PromptSRC", "--output-dir", str(tmp_path / "run")),
+        *("--dataset-config-file", str(root / "configs/datasets/digits.yaml")),
+        *("--config-file", str(root / "configs/trainers/PromptSRC/tiny.yaml")),
+        *("DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "1", "TRAINER.PROMPTSRC.GPA_MEAN", "1.0"),
+        *("TEST.FINAL_MODEL", "best_val", "DATALOADER.NUM_WORKERS", "0"),
+    ]
+    assert train.run(arguments) == 0
     assert capsys.readouterr().out.count("last_step tests the average") == 1
 
 

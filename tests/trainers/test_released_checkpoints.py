@@ -9,8 +9,9 @@ import clip
 import train
 from clip.weights import load_clip
 from support.user_error import UserError
-from tests.golden_cases import assert_close, build_trainer, golden, images_and_labels, seeded
+from tests.golden_cases import assert_close, golden, images_and_labels, load, seeded, tuned_clip
 from tests.seeded_weights import seeded_state_dict
+from tests.small_data import few_digits
 from trainers.checkpoints import learned_tensors
 
 # Trainer -> its golden file, the case that the checkpoint in it is of, and the folder that the released code saves to.
@@ -71,7 +72,7 @@ def save(state, folder, epoch=5):
 def build(trainer):
     content, case, _ = case_of(trainer)
     node = {key: value for key, value in case.items() if key.startswith(("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))}
-    return build_trainer(trainer, content["class_names"], case["dataset"], **node)
+    return tuned_clip(trainer, content["class_names"], case["dataset"], **node)
 
 
 @pytest.mark.parametrize("trainer", RELEASED)
@@ -80,20 +81,19 @@ def test_a_released_checkpoint_gives_the_released_logits(trainer, tmp_path):
     save(released_state(trainer), tmp_path / RELEASED[trainer][2])
     built = build(trainer)
     with torch.no_grad():
-        for parameter in built.learner.parameters():
+        for parameter in built.method.parameters():
             parameter.fill_(7.0)  # nothing of it may be left
-    built.load_model(str(tmp_path), epoch=5)
-    assert built.loaded_epoch == 5
+    assert load(built, tmp_path, epoch=5).epoch == 5
     with torch.no_grad():
-        assert_close(built.model(images_and_labels(content)[0]), case["logits"])
+        assert_close(built(images_and_labels(content)[0]), case["logits"])
 
 
 @pytest.mark.parametrize("trainer", RELEASED)
 def test_a_released_checkpoint_in_float16_is_of_the_same_backbone(trainer, tmp_path):
     save({name: tensor.half() for name, tensor in released_state(trainer).items()}, tmp_path / RELEASED[trainer][2])
     built = build(trainer)
-    built.load_model(str(tmp_path), epoch=5)
-    assert all(tensor.dtype == torch.float32 for tensor in built.learner.state_dict().values())
+    load(built, tmp_path, epoch=5)
+    assert all(tensor.dtype == torch.float32 for tensor in built.method.state_dict().values())
 
 
 @pytest.mark.parametrize("change", ["other patch size", "other weights"])
@@ -108,11 +108,11 @@ def test_a_released_checkpoint_of_another_backbone_is_refused(trainer, change, t
         state["text_encoder.ln_final.bias"] = state["text_encoder.ln_final.bias"] + 0.1
     save(state, tmp_path / RELEASED[trainer][2])
     built = build(trainer)
-    before = {name: tensor.clone() for name, tensor in built.learner.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in built.method.state_dict().items()}
     with pytest.raises(UserError, match="not that of this run's backbone: set MODEL.BACKBONE") as caught:
-        built.load_model(str(tmp_path), epoch=5)
+        load(built, tmp_path, epoch=5)
     assert "\n" not in str(caught.value)
-    assert all(torch.equal(before[name], tensor) for name, tensor in built.learner.state_dict().items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in built.method.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_released_checkpoint_of_another_backbone_is_refused(trainer, change, t
 def test_a_released_checkpoint_of_another_method_is_refused(trainer, others, tmp_path):
     save(released_state(others), tmp_path / RELEASED[trainer][2])
     with pytest.raises(UserError, match="it belongs to another"):
-        build(trainer).load_model(str(tmp_path), epoch=5)
+        load(build(trainer), tmp_path, epoch=5)
 
 
 def test_the_frozen_image_encoder_that_promptsrc_saves_twice_is_left_out():
@@ -141,7 +141,7 @@ def test_the_frozen_image_encoder_that_promptsrc_saves_twice_is_left_out():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+    return few_digits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

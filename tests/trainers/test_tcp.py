@@ -9,9 +9,9 @@ from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
     assert_checkpoint_serves_other_classes,
-    build_trainer,
     golden,
     seeded,
+    tuned_clip,
 )
 from trainers import templates
 from trainers.tcp import AFTER_CONTEXT, TEMPLATES
@@ -20,9 +20,9 @@ GOLDEN = golden("tcp")
 LAYER = GOLDEN["class_prompt_enters_before_layer_index"] + 1
 
 
-def build(case, class_names=GOLDEN["class_names"], **node):
+def build(case, class_names=GOLDEN["class_names"], template="", **node):
     node = {"N_CTX": case["N_CTX"], "CTX_INIT": case["CTX_INIT"], "DEPTH": LAYER, **node}
-    return build_trainer("TCP", class_names, case["dataset"], **node)
+    return tuned_clip("TCP", class_names, case["dataset"], template=template, **node)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["dataset"])
@@ -47,18 +47,12 @@ def test_a_released_checkpoint_loads_for_other_classes(tmp_path):
     assert_checkpoint_serves_other_classes(build, state, case, GOLDEN, tmp_path)
 
 
-@pytest.mark.parametrize("whose", ["the user's", "the data set's"])
-def test_what_follows_the_context_is_from_a_template_of_ones_own(whose):
-    trainer = build(GOLDEN["cases"][0] | {"dataset": "DescribableTextures"})
-    names = GOLDEN["class_names"]
-    if whose == "the user's":
-        trainer.cfg.DATASET.TEMPLATE = "one {} here."
-    else:
-        trainer.dm.dataset.template = "one {} here."
-    own = trainer.build_prompt_learner(trainer.cfg, names, trainer.clip_model).class_text.own
+def test_what_follows_the_context_is_from_a_template_of_ones_own():
+    case, names = GOLDEN["cases"][0] | {"dataset": "DescribableTextures"}, GOLDEN["class_names"]
+    own = build(case, template="one {} here.").method.class_text.own
     wanted = clip.tokenize([f"X X X X {name.replace('_', ' ')} here." for name in names])
     assert torch.equal(own, ClassText(wanted, 4, class_specific=True).own)
-    assert not torch.equal(own, trainer.learner.class_text.own)
+    assert not torch.equal(own, build(case).method.class_text.own)
 
 
 def test_a_context_too_long_for_the_class_names_says_to_lower_it():
@@ -69,7 +63,7 @@ def test_a_context_too_long_for_the_class_names_says_to_lower_it():
 
 def test_a_depth_beyond_the_model_is_its_last_layer(capsys):
     case = GOLDEN["cases"][0]
-    assert len(build(case, DEPTH=9).learner().text_deep) == 2  # before layer 3 of 3
+    assert len(build(case, DEPTH=9).method().text_deep) == 2  # before layer 3 of 3
     assert "TRAINER.TCP.DEPTH 9" in capsys.readouterr().out
     with pytest.raises(UserError, match="TRAINER.TCP.DEPTH is 1"):
         build(case, DEPTH=1)

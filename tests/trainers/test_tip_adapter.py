@@ -2,19 +2,17 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from yacs.config import CfgNode
 
 import clip
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
-from trainers import tip_adapter
-from trainers.feature_adapter import zero_shot_weights
-from trainers.feature_cache import Cache
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
+from trainers.method import Task
+from trainers.templates import zero_shot_weights
+from trainers.tip_adapter import Cache, FixedCache
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "tip_adapter.json").read_text())
 NAMES = GOLDEN["class_names"]
@@ -35,11 +33,21 @@ KEYS = F.normalize(drawn("keys"), dim=-1)
 QUERIES = F.normalize(KEYS[GOLDEN["features"]["near_keys"]] + drawn("query_noise"), dim=-1)
 VAL = F.normalize(KEYS.repeat(5, 1) + drawn("val_noise"), dim=-1)
 LABELS = torch.tensor(GOLDEN["features"]["key_labels"])
+IMAGES = len(LABELS)
+
+
+def empty_cache(alpha=1.0, beta=1.0, names=NAMES, images=IMAGES, text_weights=None):
+    """A cache for ``images``, with text weights (C, e) in the place of those of the class names."""
+    backbone = clip.build_model(seeded_state_dict("vit"))
+    cache = Cache(Cache.Config(INIT_ALPHA=alpha, INIT_BETA=beta), Task(names, images=images), backbone)
+    if text_weights is not None:
+        cache.text_weights = text_weights
+    return cache
 
 
 def cache(alpha=1.0, beta=1.0):
     """The golden cache and its text features times 100."""
-    cache = Cache(NAMES, 100 * drawn("clip_weights").t(), len(LABELS), alpha, beta)
+    cache = empty_cache(alpha, beta, text_weights=100 * drawn("clip_weights").t())
     cache.fill(KEYS, LABELS)
     return cache
 
@@ -99,7 +107,7 @@ def test_the_search_is_that_of_two_loops_where_the_cache_matters():
 def test_a_key_is_the_mean_of_an_images_views(backbone):
     golden = GOLDEN["cache"]
     views = [backbone.encode_image(seeded_images("vit", golden["image_count"], seed)) for seed in golden["image_seeds"]]
-    model = Cache(["a", "b"], torch.zeros(2, views[0].shape[1]), golden["image_count"], 1.0, 1.0)
+    model = empty_cache(names=["a", "b"], images=golden["image_count"])
     model.fill(torch.stack(views).mean(dim=0), torch.tensor(golden["labels"]))
     assert_close(model.keys, golden["keys"])
     assert F.one_hot(model.labels).tolist() == golden["values"]
@@ -109,7 +117,7 @@ def test_keys_of_unknown_classes_are_left_out_and_new_classes_stay_zero_shot(cap
     trained = cache(2.0, 5.5)
     names = ["new class", NAMES[4], NAMES[1]]
     weights = torch.cat([torch.ones(1, 32), trained.text_weights[[4, 1]]])
-    model = Cache(names, weights, 3, 1.0, 1.0)
+    model = empty_cache(names=names, images=3, text_weights=weights)
     tensors = model.select_classes(trained.state_dict(), NAMES)
     kept = sum(label in (1, 4) for label in LABELS.tolist())
     told = f"{kept} of {len(LABELS)} cached images are of classes of this test; 1 of its 3 classes have none\n"
@@ -132,10 +140,6 @@ def test_keys_of_unknown_classes_are_left_out_and_new_classes_stay_zero_shot(cap
     ],
 )
 def test_imagenet_has_seven_templates(dataset, own, templates, backbone):
-    trainer = tip_adapter.TipAdapter.__new__(tip_adapter.TipAdapter)
-    trainer.dm = SimpleNamespace(dataset=SimpleNamespace(template=own, train_x=[0] * 3))
-    node = CfgNode(dict(tip_adapter.TipAdapter.config_defaults))
-    trainer.cfg = CfgNode({"DATASET": {"NAME": dataset}, "TRAINER": {"TIP_ADAPTER": node}})
-    head = trainer.build_head(trainer.cfg, NAMES, backbone)
-    torch.testing.assert_close(head.text_weights, zero_shot_weights(backbone, NAMES, templates))
-    assert not any(parameter.requires_grad for parameter in head.parameters())
+    method = FixedCache(FixedCache.Config(), Task(NAMES, dataset, own, 3), backbone)
+    torch.testing.assert_close(method.text_weights, zero_shot_weights(backbone, NAMES, templates))
+    assert not any(parameter.requires_grad for parameter in method.parameters())

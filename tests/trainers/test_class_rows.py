@@ -7,9 +7,9 @@ import torch
 
 import clip
 import train
-from tests.golden_cases import build_trainer
+from tests.golden_cases import load, tuned_clip
 from tests.seeded_weights import seeded_state_dict
-from trainers.class_bound import rows_of
+from trainers.class_rows import rows_of
 
 NAMES = ["cat", "dog", "polar bear"]
 OWN_CONTEXTS = {"N_CTX": 4, "CSC": True}
@@ -28,9 +28,9 @@ def saved(folder, state, run=None):
 
 def rows_tested(folder, names, **node):
     """Of each class, which of the checkpoint's contexts it has."""
-    trainer = build_trainer("CoOp", names, **{**OWN_CONTEXTS, **node})
-    trainer.load_model(folder)
-    return [int(row.unique()) - 1 for row in trainer.learner.ctx]
+    tuned = tuned_clip("CoOp", names, **{**OWN_CONTEXTS, **node})
+    load(tuned, folder)
+    return [int(row.unique()) - 1 for row in tuned.method.ctx]
 
 
 def suffix(names, n_ctx=4):

@@ -46,7 +46,7 @@ _LAYOUTS = (
     _Layout(
         "transformers' CLIPModel, with the names of Hugging Face (text_model, vision_model)",
         (r"text_model\.", r"vision_model\."),
-        advice="take the same model as OpenAI or open_clip publish it, as MODEL.BACKBONE.NAME names it",
+        advice="put its config.json, which says how to read it, beside it, and leave out an open_clip name",
     ),
     _Layout("transformers' CLIPVisionModel, an image encoder without a text encoder", (r"vision_model\.",)),
     _Layout("transformers' CLIPTextModel, a text encoder without an image encoder", (r"text_model\.",)),
@@ -154,10 +154,6 @@ def _recognise_json(file: str) -> str | None:
             content = json.load(opened)
     except (ValueError, RecursionError):
         return None
-    files = content.get("weight_map") if isinstance(content, dict) else None
-    if isinstance(files, dict):
-        files = sorted({str(value) for value in files.values()})
-        return f"the index of a checkpoint in {len(files)} files ({shorten(files)}): save them as one file"
     model = content.get("architectures") or content.get("model_type") if isinstance(content, dict) else None
     what = f"a configuration ({json.dumps(model)[:80]})" if model else "a JSON file"
     return f"{what}, not the weights: name the file of the weights"

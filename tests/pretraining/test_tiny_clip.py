@@ -8,10 +8,10 @@ import torch
 
 import clip
 from clip.model import architecture
-from clip.tiny import captions
-from clip.tiny.pretrain import Captioned, attribute_loss, contrastive_loss, new_model
 from clip.weights import TINY, load_clip, load_state_dict
 from datasets.drawn.description import FONTS, HELD_OUT_FONTS, RandomState, held_out
+from pretraining import captions
+from pretraining.tiny_clip import Captioned, attribute_loss, contrastive_loss, new_model
 
 
 def test_the_shipped_checkpoint_is_small_complete_and_the_one_its_note_describes():

@@ -1,4 +1,4 @@
-"""Train the embedded tiny CLIP from scratch on drawn image-caption pairs: `python -m clip.tiny.pretrain OUTPUT`.
+"""Train the embedded tiny CLIP from scratch on drawn image-caption pairs: `python -m pretraining.tiny_clip OUTPUT`.
 
 The images are those of `datasets.drawn`, drawn afresh at every step from a seed. Two things make so small a model
 learn in minutes: a classification loss on the attributes of each picture (its heads are thrown away), and Muon for
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import clip
-from clip.clip import PIXEL_MEAN, PIXEL_STD
 from clip.model import CLIP
-from clip.tiny.captions import ATTRIBUTES, CLASSES, UNNAMED, caption, describe
+from clip.weights import PIXEL_MEAN, PIXEL_STD
 from datasets.drawn.description import Deformation, Degradation, RandomState
 from datasets.drawn.draw import draw
+from pretraining.captions import ATTRIBUTES, CLASSES, UNNAMED, caption, describe
 
 VOCABULARY = 49408
 LIGHT = Deformation(), Degradation(blur=0.4)

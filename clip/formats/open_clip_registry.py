@@ -1,22 +1,21 @@
 """CLIPs by the names of open_clip's registry: "open_clip:<model>/<tag>", or "open_clip:<model>" for a local file.
 
-The registry tells what tensors do not: the activation, the number of heads, the image size, the normalisation. The
-download is open_clip's own. Only what has OpenAI's architecture is taken, since prompts are put between its layers.
+The registry tells what tensors do not: the activation, the number of heads, the image size, the normalisation. Only
+what has OpenAI's architecture is taken, since prompts are put between its layers.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from torch import Tensor, nn
 
-from clip.model import QuickGELU, architecture
-from support.user_error import CheckpointError, ConfigError, DownloadError, did_you_mean
-from support.verified_download import checksum, describe
+from clip.formats import PIXEL_MEAN, PIXEL_STD, Weights, check_sizes, hub
+from clip.formats.openai import cache_folder
+from clip.model import QuickGELU
+from support.user_error import ConfigError, DownloadError, UserError, did_you_mean
 
 PREFIX = "open_clip:"
 
@@ -44,12 +43,16 @@ class OpenClipModel:
     published: dict
 
 
+def takes(name: str) -> bool:
+    return name.strip().lower().startswith(PREFIX)
+
+
 def canonical_name(name: str) -> str:
     """One spelling of all that open_clip takes for the same tag, "open_clip:<model>/<tag>"; other names as they are.
 
     Spaces around the parts do not count, nor case and "-" for "_" except in the model.
     """
-    if not name.strip().lower().startswith(PREFIX):
+    if not takes(name):
         return name
     model, _, tag = name.strip()[len(PREFIX) :].partition("/")
     tag = tag.strip().lower().replace("-", "_")
@@ -88,15 +91,15 @@ def find(name: str) -> OpenClipModel:
     return OpenClipModel(name, _arguments(config, quick_gelu), published)
 
 
-def download(name: str, folder: str) -> str:
-    """Local path of the checkpoint of ``name``, fetched by open_clip where it is not yet in ``folder``.
+def fetch(name: str, cache: str | None = None) -> str:
+    """Local path of the checkpoint of ``name``, fetched where it is not yet in ``cache`` (default: `cache_folder`).
 
     Raises:
         UserError: as `find`; there is no tag; or the download failed.
     """
     import open_clip
 
-    found = find(name)
+    found, folder = find(name), cache or cache_folder()
     name, published = found.name, found.published
     if not published:
         model = name.removeprefix(PREFIX)
@@ -105,62 +108,60 @@ def download(name: str, folder: str) -> str:
         raise ConfigError(
             f'MODEL.BACKBONE.NAME "{name}" names no checkpoint: {advice}set MODEL.BACKBONE.PATH to a file'
         )
-    if cached := _cached(published, folder):
-        return cached
+    repository, files = _on_the_hub(published)
     try:
-        file = open_clip.download_pretrained(published, cache_dir=folder)
+        if not repository:
+            return open_clip.download_pretrained(published, cache_dir=folder)  # which checks the hash
+        if file := hub.cached(repository, files, folder=folder) or hub.fetch(repository, files, folder=folder):
+            return file
+        reason = f"the Hub has neither of its files in {repository}"
+    except UserError:
+        raise
     except Exception as error:  # of open_clip, huggingface_hub, its HTTP library and the file system
-        reason = str(error).rpartition("Last error: ")[2].strip() or type(error).__name__
-        reason = textwrap.shorten(reason, 200, placeholder=" ...")
-        raise DownloadError(
-            f"cannot download {name} into {folder} ({reason}): fetch it by hand from {_address(published)} and set "
-            "MODEL.BACKBONE.PATH to it, with MODEL.BACKBONE.NAME as it is"
-        ) from error
-    _check_hash(file, name)
-    return file
+        reason = hub.reason(error, repository)
+    address = f"https://huggingface.co/{repository} ({' or '.join(files)})" if repository else published.get("url", "")
+    raise DownloadError(
+        f"cannot download {name} into {folder} ({reason}): fetch it by hand from {address} and set "
+        "MODEL.BACKBONE.PATH to it, with MODEL.BACKBONE.NAME as it is"
+    )
 
 
-def _check_hash(file: str, name: str) -> None:
-    """UserError unless a file from the Hub has the hash that the Hub gives it, the name of the blob in its cache.
+def _on_the_hub(published: dict) -> tuple[str, list[str]]:
+    """Repository on the Hugging Face Hub of an entry of the registry, '' if none, and what its file may be called."""
+    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-    Files from elsewhere have been checked by open_clip.
-    """
-    blob = os.path.realpath(file)
-    promised = f"sha256:{os.path.basename(blob)}"
-    if re.fullmatch("sha256:[0-9a-f]{64}", promised) and (found := checksum(blob, promised)) != promised:
-        os.remove(blob)  # or the next run would take it for complete
-        raise DownloadError(
-            f"{name} came incomplete or altered ({describe(found)}, published: {describe(promised)}), and was removed: "
-            "try again later"
-        )
+    repository, _, file = published.get("hf_hub", "").rpartition("/")
+    return repository, [file] if file else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
 
 
-def fit(state_dict: dict[str, Tensor], model: OpenClipModel, source: str) -> dict[str, Tensor]:
-    """The tensors of ``model`` under OpenAI's names.
+def recognises(tensors: dict[str, Tensor], name: str, file: str) -> bool:
+    """Whether the name tells what the tensors are of."""
+    return takes(name)
+
+
+def convert(tensors: dict[str, Tensor], name: str, file: str) -> Weights:
+    """The tensors under OpenAI's names.
 
     Args:
-        state_dict: as open_clip's CLIP or CustomTextCLIP has it, or OpenAI's.
-        model: what they should be of.
-        source: where they come from, for messages.
+        tensors: as open_clip's CLIP or CustomTextCLIP has them, or OpenAI's.
 
     Raises:
         UserError: they are those of another model.
         KeyError: they are not those of a CLIP (see `clip.model.architecture`).
     """
-    tensors = {key.removeprefix("text."): tensor for key, tensor in state_dict.items()}
+    model = find(name)
+    tensors = {key.removeprefix("text."): tensor for key, tensor in tensors.items()}
     tensors = {key: tensor for key, tensor in tensors.items() if key not in _NOT_NEEDED}
-    found = architecture(tensors)
-    del found["transformer_heads"]  # of which the tensors tell nothing
-    for key in found:
-        wanted = model.arguments[key]
-        if key == "image_resolution":  # the tensors tell how many patches there are, and pixels may be left over
-            patch = model.arguments["vision_patch_size"] or 32
-            wanted = wanted // patch * patch
-        if found[key] != wanted:
-            raise CheckpointError(
-                f"{source} does not hold {model.name}: its {key} is {found[key]}, not {wanted}; correct MODEL.BACKBONE"
-            )
-    return tensors
+    message = f"{file} does not hold {model.name}: {{difference}}; correct MODEL.BACKBONE"
+    check_sizes(tensors, model.arguments, message)
+    mean, std = model.published.get("mean", PIXEL_MEAN), model.published.get("std", PIXEL_STD)
+    return Weights(tensors, model.arguments, mean, std)
+
+
+def normalization(name: str, path: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Mean and standard deviation that the registry has for a tag."""
+    published = find(name).published if takes(name) else {}
+    return (published["mean"], published["std"]) if {"mean", "std"} <= published.keys() else None
 
 
 def _difference(config: dict) -> str:
@@ -201,26 +202,3 @@ def _arguments(config: dict, quick_gelu: bool) -> dict:
         "transformer_layers": text.layers,
         "activation": QuickGELU if quick_gelu else nn.GELU,
     }
-
-
-def _on_the_hub(published: dict) -> tuple[str, list[str]]:
-    """Repository on the Hugging Face Hub of an entry of the registry, '' if none, and what its file may be called."""
-    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-
-    repository, _, file = published.get("hf_hub", "").rpartition("/")
-    return repository, [file] if file else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
-
-
-def _cached(published: dict, folder: str) -> str:
-    """The file, if an earlier run fetched it, else ''. open_clip asks the Hub first: half a minute without network."""
-    from huggingface_hub import try_to_load_from_cache
-
-    repository, files = _on_the_hub(published)
-    found = (try_to_load_from_cache(repository, file, cache_dir=folder) for file in files if repository)
-    return next((file for file in found if isinstance(file, str)), "")
-
-
-def _address(published: dict) -> str:
-    """Where a person finds the file of an entry of the registry."""
-    repository, files = _on_the_hub(published)
-    return f"https://huggingface.co/{repository} ({' or '.join(files)})" if repository else published.get("url", "")

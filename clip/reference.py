@@ -1,0 +1,155 @@
+"""Plain CLIP on one page: two transformers over a dictionary of tensors, prompts included, with no trick for speed.
+
+    images (B, 3, H, W)                                  token ids (C, 77), embedded: (C, 77, d_t)
+      | cut into patches, each projected to d_v            | + positional embedding
+    [class] p1 ... pN [prompts]  (B, 1 + N + n, d_v)     [SOS] [context] name . [EOT] padding
+      | image transformer                                  | text transformer, each token sees those before it
+    the class token  (B, d_v)                            the token at EOT  (C, d_t)
+      | @ visual.proj                                      | @ text_projection
+    image features  (B, e)  ------- cosine * exp(logit_scale) -------  text features  (C, e)
+                                            |
+                                     logits  (B, C)
+
+A prompt is a row of learned numbers where a token would be. Shallow prompts enter below the first layer; a deep prompt
+replaces what the layer below made of its position.
+
+This is what the released codes compute, every class padded to 77 tokens, at every step. It shares no code with the
+rest of `clip/`, whose encoders (`clip.model`, `clip.class_text`) give the same numbers faster: the tests compare them
+with this page, the benchmarks measure against it. ViTs only, with heads of `HEAD_WIDTH` channels and QuickGELU.
+
+Notation used for shapes:
+    B images, C classes, L tokens or deep layers, N patches, n prompts, h heads,
+    d_v and d_t widths of the encoders, d either of them, e width of the joint embedding.
+
+Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021; deep prompts: Jia
+et al., "Visual Prompt Tuning", 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+State = dict[str, Tensor]  # CLIP's tensors by OpenAI's names, all of one dtype
+Deep = Tensor | Sequence[Tensor | None] | None  # entry i belongs to layer i + 2
+HEAD_WIDTH = 64
+
+
+def image_features(state: State, images: Tensor, visual: Tensor | None = None, deep: Deep = None) -> Tensor:
+    """Features of images, not normalised.
+
+    Args:
+        state: CLIP's tensors.
+        images: (B, 3, H, W), normalised, of the size that CLIP was trained with.
+        visual: (n, d_v) prompts, appended behind the patches.
+        deep: (L, n, d_v); deep[i] replaces the last n positions before layer i + 2. Also a sequence with None for
+            layers that keep theirs.
+
+    Returns:
+        (B, e).
+    """
+
+    def replace(x: Tensor, prompts: Tensor) -> Tensor:
+        return torch.cat([x[:, : x.shape[1] - len(prompts)], prompts.expand(len(x), -1, -1)], dim=1)
+
+    patch_size = state["visual.conv1.weight"].shape[-1]
+    patches = F.conv2d(images, state["visual.conv1.weight"], stride=patch_size)  # (B, d_v, H/patch, W/patch)
+    patches = patches.flatten(2).transpose(1, 2)  # (B, N, d_v)
+    class_token = state["visual.class_embedding"].expand(len(images), 1, -1)
+    x = torch.cat([class_token, patches], dim=1) + state["visual.positional_embedding"]  # (B, 1 + N, d_v)
+    if visual is not None:
+        x = torch.cat([x, visual.expand(len(x), -1, -1)], dim=1)  # (B, 1 + N + n, d_v)
+    x = layer_norm(state, "visual.ln_pre", x)
+    x = transformer(state, "visual.transformer", x, None, deep, replace)
+    return layer_norm(state, "visual.ln_post", x[:, 0]) @ state["visual.proj"]
+
+
+def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Deep = None) -> Tensor:
+    """Features of padded prompts, not normalised.
+
+    Args:
+        state: CLIP's tensors.
+        embedded: (C, 77, d_t) token embeddings, context vectors in their places.
+        eot: (C,) positions of the end tokens.
+        deep: (L, n, d_t); deep[i] replaces positions 1..n before layer i + 2. Also a sequence whose entries are
+            (n, d_t), (C, n, d_t) or None.
+
+    Returns:
+        (C, e).
+    """
+
+    def replace(x: Tensor, prompts: Tensor) -> Tensor:
+        return torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1 + prompts.shape[-2] :]], dim=1)
+
+    x = embedded + state["positional_embedding"]
+    mask = torch.full((x.shape[1], x.shape[1]), float("-inf"), dtype=x.dtype, device=x.device).triu(1)
+    x = transformer(state, "transformer", x, mask, deep, replace)
+    x = layer_norm(state, "ln_final", x)
+    return x[torch.arange(len(x), device=x.device), eot] @ state["text_projection"]
+
+
+def logits(state: State, image: Tensor, text: Tensor) -> Tensor:
+    """exp(logit_scale) times the cosines of image features (B, e) and text features (C, e): (B, C)."""
+    image = image / image.norm(dim=-1, keepdim=True)
+    text = text / text.norm(dim=-1, keepdim=True)
+    return state["logit_scale"].exp() * image @ text.t()
+
+
+def transformer(
+    state: State, prefix: str, x: Tensor, mask: Tensor | None, deep: Deep, replace: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """All layers below ``prefix``, (B, L, d) -> (B, L, d).
+
+    Args:
+        mask: (L, L), added to the attention's scores; None: every token sees all.
+        deep: prompts of the layers above the first.
+        replace: (tokens, prompts of a layer) -> the tokens with these prompts in their places.
+    """
+    i = 0
+    while f"{prefix}.resblocks.{i}.ln_1.weight" in state:
+        if deep is not None and 1 <= i <= len(deep) and deep[i - 1] is not None:
+            x = replace(x, deep[i - 1])
+        x = layer(state, f"{prefix}.resblocks.{i}", x, mask)
+        i += 1
+    return x
+
+
+def layer(state: State, prefix: str, x: Tensor, mask: Tensor | None) -> Tensor:
+    """One pre-norm layer, (B, L, d) -> (B, L, d): x + attention(ln_1(x)), then x + mlp(ln_2(x))."""
+    x = x + attention(state, f"{prefix}.attn", layer_norm(state, f"{prefix}.ln_1", x), mask)
+    hidden = F.linear(
+        layer_norm(state, f"{prefix}.ln_2", x), state[f"{prefix}.mlp.c_fc.weight"], state[f"{prefix}.mlp.c_fc.bias"]
+    )  # (B, L, 4 d)
+    hidden = hidden * torch.sigmoid(1.702 * hidden)  # QuickGELU
+    return x + F.linear(hidden, state[f"{prefix}.mlp.c_proj.weight"], state[f"{prefix}.mlp.c_proj.bias"])
+
+
+def attention(state: State, prefix: str, x: Tensor, mask: Tensor | None) -> Tensor:
+    """torch's own multi-head self-attention, (B, L, d) -> (B, L, d)."""
+    x = x.transpose(0, 1)  # (L, B, d), the order that torch's function takes
+    attended, _ = F.multi_head_attention_forward(
+        query=x,
+        key=x,
+        value=x,
+        embed_dim_to_check=x.shape[-1],
+        num_heads=max(1, x.shape[-1] // HEAD_WIDTH),
+        in_proj_weight=state[f"{prefix}.in_proj_weight"],
+        in_proj_bias=state[f"{prefix}.in_proj_bias"],
+        bias_k=None,
+        bias_v=None,
+        add_zero_attn=False,
+        dropout_p=0.0,
+        out_proj_weight=state[f"{prefix}.out_proj.weight"],
+        out_proj_bias=state[f"{prefix}.out_proj.bias"],
+        need_weights=False,
+        attn_mask=mask,
+    )
+    return attended.transpose(0, 1)
+
+
+def layer_norm(state: State, prefix: str, x: Tensor) -> Tensor:
+    """Layer normalisation of the last dimension."""
+    return F.layer_norm(x, x.shape[-1:], state[f"{prefix}.weight"], state[f"{prefix}.bias"])

@@ -1,0 +1,291 @@
+"""A frozen CLIP and a method, joined: images in, logits out.
+
+tuned = TunedCLIP.load("output/image_folder-mine/MuDPT/tiny_16shots/seed1")
+probabilities = tuned.predict(["a.jpg", "b.jpg"])  # (2, C)
+
+images -> preprocessing -> image encoder  <- prompts <- method
+                                |
+                         image features x text features of the class names -> logits
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from clip.model import CLIP, convert_weights
+from clip.prompts import Prompts
+from clip.weights import load_clip
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import write_json
+from dassl.utils.atomic import atomic_write
+from support.user_error import CheckpointError, DataError
+from trainers.checkpoints import check_fits, load_folder, read_checkpoint
+from trainers.frozen_clip import HALF_PRECISIONS, computing_in, usable_precision
+from trainers.method import HeadMethod, Method, Outputs
+from trainers.model_record import MODEL, ModelRecord, read_record, weights_hash
+from trainers.preprocessing import ImageFiles, Preprocessing
+
+TENSORS = "learned.safetensors"
+BATCH_SIZE = 100
+
+
+class TunedCLIP(nn.Module):
+    """A frozen CLIP with what a method has learned.
+
+    Args:
+        clip_model: CLIP, in the precision to compute in.
+        method: a `PromptMethod` or a `HeadMethod`.
+        chunk_classes: in training, how many classes to encode at a time, see `encode_class_text`; 0: all.
+
+    Attributes:
+        record: what the model is; None within a training run.
+        precision: fp32, fp16, bf16 or amp.
+    """
+
+    record: ModelRecord | None = None
+    precision = "fp32"
+
+    def __init__(self, clip_model: CLIP, method: Method, chunk_classes: int = 0):
+        super().__init__()
+        self.clip = clip_model
+        self.method = method
+        self.chunk_classes = chunk_classes
+        self._text_features: tuple[tuple, Tensor] | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, C) logits."""
+        return self.outputs(images).logits
+
+    def outputs(self, images: Tensor) -> Outputs:
+        """Features and logits of images (B, 3, H, W), or of frozen CLIP's features (B, e) of them."""
+        scale = self.clip.logit_scale.float().exp()
+        frozen = partial(self.frozen_image_features, images)
+        if isinstance(self.method, HeadMethod):
+            image_features = self.clip.encode_image(images).float()
+            return Outputs(image_features, None, self.method(image_features), scale, frozen)
+        if self.method.conditioned_on_image:
+            image_features = self.encode_image(images)
+            text_features = self.encode_text(self.method(image_features))
+        else:
+            prompts = self.method()
+            image_features = self.encode_image(images, prompts)
+            text_features = self.cached_text_features(prompts)
+        scaled = scale * image_features
+        if text_features.dim() == 2:
+            logits = scaled @ text_features.t()
+        else:
+            logits = (text_features @ scaled[:, :, None]).squeeze(-1)
+        return Outputs(image_features, text_features, logits, scale, frozen)
+
+    @property
+    def prompts_images(self) -> bool:
+        """Whether the image encoder's features differ from frozen CLIP's."""
+        if isinstance(self.method, HeadMethod) or self.method.conditioned_on_image:
+            return False
+        return self.method().changes_images
+
+    @torch.no_grad()
+    def frozen_image_features(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> frozen CLIP's normalised features (B, e), float32."""
+        return self.encode_image(images)
+
+    def encode_image(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
+        """(B, 3, H, W) -> normalised (B, e), float32; without prompts frozen CLIP's own features.
+
+        Such features of its own are given back as they are.
+        """
+        if images.dim() == 2:
+            return images
+        return F.normalize(self.clip.encode_image(images, prompts).float(), dim=-1)
+
+    def encode_text(self, prompts: Prompts) -> Tensor:
+        """Normalised text features of all classes, (C, e), or (B, C, e) where they differ per image; float32."""
+        features = self.clip.encode_text(self.method.class_text, prompts, self.chunk_classes)
+        return F.normalize(features.float(), dim=-1)
+
+    def cached_text_features(self, prompts: Prompts) -> Tensor:
+        """Text features (C, e): encoded once for a test run, or once for all where the prompts leave the text alone."""
+        if not prompts.changes_text:
+            state = ()
+        elif torch.is_grad_enabled() or self.training or self.method.training:
+            return self.encode_text(prompts)
+        else:
+            state = tuple((id(p), p._version) for p in self.method.parameters())
+        device = self.clip.text_projection.device
+        state = (*state, device, torch.is_autocast_enabled(device.type))  # a test is not one of mixed precision
+        if self._text_features is None or self._text_features[0] != state:
+            with torch.no_grad():
+                self._text_features = state, self.encode_text(prompts)
+        return self._text_features[1]
+
+    # a finished model
+
+    @property
+    def class_names(self) -> list[str]:
+        """In the order of the columns of `predict`."""
+        return list(self.method.class_names)
+
+    @property
+    def device(self) -> torch.device:
+        return self.clip.text_projection.device
+
+    @property
+    def preprocess(self) -> Preprocessing:
+        """What turns an image into the network's input."""
+        return self.record.preprocessing
+
+    @classmethod
+    def load(
+        cls,
+        folder: str,
+        class_names: Sequence[str] | None = None,
+        device: torch.device | str | None = None,
+        backbone_path: str = "",
+    ) -> TunedCLIP:
+        """The model of a finished run, or one that `save` wrote; nothing else is needed but CLIP's weights.
+
+        Args:
+            folder: a run's output folder, or a saved model's.
+            class_names: other classes than those it was trained on, where the method can.
+            device: default: a GPU where there is one.
+            backbone_path: where CLIP's checkpoint is now, if it has moved.
+
+        Raises:
+            UserError: there is no such model, CLIP's weights are missing or others, or nothing was learned for one of
+                the classes.
+        """
+        import trainers  # noqa: F401  registers the methods
+
+        record = read_record(folder)
+        method_class = _method_of(record, folder)
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        clip_model = load_clip(record.backbone, backbone_path or record.backbone_path).requires_grad_(False)
+        if (found := weights_hash(clip_model)) != record.backbone_hash:
+            raise CheckpointError(
+                f"{folder} was trained on another CLIP than {backbone_path or record.backbone_path or record.backbone} "
+                f"(SHA-256 of its tensors {found[:12]}..., of the other {record.backbone_hash[:12]}...): name the "
+                "checkpoint it was trained on"
+            )
+        options = method_class.Config(**record.settings)
+        precision = usable_precision(options, clip_model, device)
+        task = record.task if class_names is None else replace(record.task, class_names=list(class_names))
+        clip_model = clip_model.float().to(device)
+        method = method_class(options, task, clip_model)
+        if method.state_dict():
+            _load_tensors(method, folder, record, clip_model)
+        if precision in HALF_PRECISIONS:
+            convert_weights(clip_model, HALF_PRECISIONS[precision])
+        tuned = cls(clip_model, method).to(device).eval()
+        tuned.record, tuned.precision = replace(record, class_names=list(task.class_names)), precision
+        return tuned
+
+    def with_classes(self, class_names: Sequence[str]) -> TunedCLIP:
+        """The same model for other classes, on the same frozen CLIP.
+
+        Raises:
+            UserError: nothing was learned for one of the classes.
+        """
+        task = replace(self.record.task, class_names=list(class_names))
+        method = type(self.method)(self.method.config, task, self.clip).to(self.device)
+        if tensors := self.method.state_dict():
+            if self.method.count_classes(tensors) is not None:
+                tensors = method.select_classes(tensors, self.class_names)
+            method.load_state_dict(tensors)
+        tuned = TunedCLIP(self.clip, method).eval()
+        tuned.record, tuned.precision = replace(self.record, class_names=list(class_names)), self.precision
+        return tuned
+
+    def save(self, folder: str) -> None:
+        """Write the learned tensors (learned.safetensors) and the record (model.json) into a folder."""
+        from safetensors.torch import save
+
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.method.state_dict().items()}
+        with atomic_write(os.path.join(folder, TENSORS), "wb") as file:
+            file.write(save(tensors))
+        write_json(self.record.to_dict(), os.path.join(folder, MODEL))
+
+    @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Preprocessed images (B, 3, H, W) -> probabilities (B, C), float32, on the CPU."""
+        with computing_in(self.precision, self.device):
+            logits = self(images.to(self.device))
+        return logits.float().softmax(dim=-1).cpu()
+
+    def predict(
+        self, images: Sequence[str | os.PathLike | Image.Image] | Tensor, batch_size: int = BATCH_SIZE
+    ) -> Tensor:
+        """Probabilities (N, C), float32, of images: paths, Pillow images, or a preprocessed tensor (N, 3, H, W).
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        if len(images) == 0:
+            return torch.zeros(0, len(self.class_names))
+        if isinstance(images, Tensor):
+            return torch.cat([self.probabilities(batch) for batch in images.split(batch_size)])
+        if isinstance(images[0], Image.Image):
+            return self.predict(torch.stack([self.preprocess.of_image(image) for image in images]), batch_size)
+        answers = [answer for _, answer in self.predict_files([os.fspath(path) for path in images], batch_size)]
+        if unread := [answer for answer in answers if isinstance(answer, str)]:
+            raise DataError(unread[0])
+        return torch.stack(answers)
+
+    def predict_files(
+        self, paths: Sequence[str], batch_size: int = BATCH_SIZE, workers: int = 0
+    ) -> Iterator[tuple[int, Tensor | str]]:
+        """For each image file, in order: its number and its probabilities (C,), or why it cannot be read.
+
+        Args:
+            workers: processes that read images.
+        """
+        files = ImageFiles(list(paths), self.preprocess)
+        loader = torch.utils.data.DataLoader(files, batch_size, num_workers=workers, collate_fn=list)
+        first = 0
+        for batch in loader:
+            read = [image for image in batch if isinstance(image, Tensor)]
+            answers = iter(self.probabilities(torch.stack(read))) if read else iter(())
+            for i, image in enumerate(batch):
+                yield first + i, next(answers) if isinstance(image, Tensor) else image
+            first += len(batch)
+
+
+def _method_of(record: ModelRecord, folder: str) -> type[Method]:
+    """The class of a record's method.
+
+    Raises:
+        CheckpointError: there is no such method here, or it has other settings.
+    """
+    known = record.trainer in TRAINER_REGISTRY.registered_names()
+    method = getattr(TRAINER_REGISTRY.get(record.trainer), "Method", None) if known else None
+    if method is None:
+        raise CheckpointError(f"{folder} is of {record.trainer}, which no file in trainers/ defines as a Method")
+    if record.settings.keys() != method.Config.defaults().keys():
+        differing = sorted(record.settings.keys() ^ method.Config.defaults().keys())
+        raise CheckpointError(
+            f"{folder} is of a {record.trainer} with other settings ({', '.join(differing)}): use the version of the "
+            "project that trained it"
+        )
+    return method
+
+
+def _load_tensors(method: Method, folder: str, record: ModelRecord, clip_model: CLIP) -> None:
+    """Load what was learned, for the classes that the method has."""
+    if not os.path.isfile(os.path.join(folder, MODEL)):
+        load_folder(method, folder, clip_model)
+        return
+    path = os.path.join(folder, TENSORS)
+    if not os.path.isfile(path):
+        raise CheckpointError(f"{folder} holds {MODEL}, but no {TENSORS}: save the model again")
+    tensors = read_checkpoint(path).tensors
+    if method.count_classes(tensors) is not None:
+        tensors = method.select_classes(tensors, record.class_names)
+    check_fits(tensors, method.state_dict(), path)
+    method.load_state_dict(tensors)
