@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from support import standard_streams
-from support.user_error import ConfigError, UserError, exit_code, print_error
+from support.user_error import ConfigError, UserError, exit_code, print_error, shorten
 from train import OneLineParser
 
 # What needs PyTorch or matplotlib, which take seconds to import, is imported where it is used.
@@ -48,6 +48,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "output", type=os.path.expanduser, help="the folder of the results (output/), ours or upstream CoOp's"
     )
     add_report_options(command)
+    command.add_argument(
+        "--metric", metavar="KEY", default="accuracy", help="show this figure of results.json's metrics (accuracy)"
+    )
     command.set_defaults(run=report)
     return parser.parse_args(argv)
 
@@ -268,17 +271,20 @@ def tell_failures(tasks: list) -> int:
 def report(args: argparse.Namespace) -> int:
     from comparison.runs import read_runs
 
-    show(read_runs(Path(args.output)), args)
+    show(read_runs(Path(args.output)), args, args.metric)
     return 0
 
 
-def show(runs: list, args: argparse.Namespace) -> None:
-    """Print the tables, and write the page and the pictures that were asked for."""
+def show(runs: list, args: argparse.Namespace, metric: str = "accuracy") -> None:
+    """Print the tables of a metric, and write the page and the pictures that were asked for."""
     from comparison.rendering import render
     from comparison.tables import all_tables
 
-    tables = all_tables(runs, args.against)
+    tables = all_tables(runs, args.against, metric)
     print(render(tables, args.format), end="")
+    lacking = [str(run.folder) for run in runs if run.at_metric(metric).score is None]
+    if lacking:
+        print(f"notice: {len(lacking)} of {len(runs)} runs have no {metric}: {shorten(lacking)}", file=sys.stderr)
     if args.html:
         from comparison.page import write_page
 

@@ -1,7 +1,7 @@
 """One run: train a method on a dataset and test it, or only test it (--eval-only). The command line is CoOp's.
 
-A run writes into its output folder log.txt, the checkpoints, few_shot.json (the images it was trained on) and, last,
-results.json: what was run, how well, at what cost.
+A run writes into its output folder log.txt, the checkpoints, few_shot.json (the images it was trained on),
+predictions.csv (what it answered for each test image) and, last, results.json: what was run, how well, at what cost.
 
 Mistakes of the user end in one line `error: ...` and exit code 2 (MUDPT_DEBUG=1 shows the traceback instead).
 
@@ -545,6 +545,18 @@ def write_few_shot(trainer, cfg) -> dict | None:
     return {"file": FEW_SHOT_FILE, "hash": split_hash(split, image_dir)}
 
 
+def write_predictions(trainer, cfg) -> str | None:
+    """Write predictions.csv of the last test; returns its name, None where the trainer tests in its own way."""
+    from dassl.evaluation import PREDICTIONS_FILE
+
+    predictions = getattr(trainer, "predictions", None)
+    if predictions is None:
+        return None
+    names = getattr(trainer, "lab2cname", None) or {}
+    predictions.write_csv(os.path.join(cfg.OUTPUT_DIR, PREDICTIONS_FILE), cfg.DATASET.ROOT, names)
+    return PREDICTIONS_FILE
+
+
 def class_counts(trainer, eval_only: bool, model_run: str) -> dict[str, tuple[int, int] | list[int] | None]:
     """Numbers of images of the smallest and of the largest class; where a model is only tested, its own for "train".
 
@@ -659,6 +671,8 @@ def main(args: argparse.Namespace) -> None:
                 **({} if args.eval_only else describe_training(trainer)),
                 "few_shot": None if args.eval_only else write_few_shot(trainer, cfg),
                 "metrics": dict(metrics),
+                "temperature": getattr(trainer, "temperature", None),
+                "predictions": write_predictions(trainer, cfg),
                 "sampling_error": sampling_error(metrics),
                 "skipped_batches": getattr(trainer, "skipped_batches", None),
                 "seconds": {

@@ -111,7 +111,7 @@ for (const link of document.querySelectorAll("a[data-runs]")) {
 }
 showRuns();
 
-/* One run: its configuration and log are packed with gzip in base64 */
+/* One run: its configuration, log and mistakes are packed with gzip in base64 */
 
 const stored = JSON.parse(document.getElementById("stored").textContent);
 const dialog = document.getElementById("run");
@@ -142,6 +142,57 @@ async function fill(id, text, number) {
   if (opened === number) element.textContent = content;
 }
 
+/* A run's mistakes: a bar for each class, the most confused pairs, the images */
+
+function element(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function bar([name, right, total]) {
+  const row = element("div");
+  const filled = element("span");
+  filled.style.width = `${(100 * right) / total}%`;
+  const track = element("span", undefined, "track");
+  track.append(filled);
+  row.append(element("span", name), track, element("span", `${right} of ${total}`));
+  return row;
+}
+
+function wrongImage(image) {
+  const figure = element("figure");
+  if (image.thumbnail !== null) {
+    const shown = element("img");
+    shown.src = stored.images[image.thumbnail];
+    shown.alt = image.path;
+    shown.title = image.path;
+    figure.append(shown);
+  } else {
+    figure.append(element("code", image.path));
+  }
+  figure.append(element("figcaption", `${image.label} → ${image.prediction}, ${(100 * image.probability).toFixed(1)}\u00a0%`));
+  return figure;
+}
+
+async function showMistakes(packed, number) {
+  const place = document.getElementById("run-mistakes");
+  place.hidden = true;
+  if (packed === null) return;
+  const mistakes = JSON.parse(await unpack(packed));
+  if (opened !== number) return;
+  const lowest = mistakes.classes.length < mistakes.num_classes;
+  document.getElementById("run-classes-title").textContent = lowest
+    ? `Right answers, the lowest ${mistakes.classes.length} of ${mistakes.num_classes} classes`
+    : "Right answers by class";
+  document.getElementById("run-classes").replaceChildren(...mistakes.classes.map(bar));
+  const pairs = mistakes.pairs.map(([label, prediction, count]) => element("li", `${label} → ${prediction}: ${count}`));
+  document.getElementById("run-pairs").replaceChildren(...pairs);
+  document.getElementById("run-images").replaceChildren(...mistakes.images.map(wrongImage));
+  place.hidden = false;
+}
+
 function openRun(number) {
   const run = stored.runs[number];
   opened = number;
@@ -149,6 +200,7 @@ function openRun(number) {
   dialog.showModal();
   fill("run-config", configOf(run), number);
   fill("run-log", run.log === null ? Promise.resolve("There is no log.txt in the run's folder.") : unpack(run.log), number);
+  showMistakes(run.mistakes, number).catch(() => {}); // a browser that cannot unpack says so in place of the log
 }
 
 for (const row of runRows) {

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no network: tables, figures, and every run with its configuration and log.
+"""The report as one HTML file that needs no network: tables, figures, and every run's configuration, log and mistakes.
 
 Tables and figures show without JavaScript; sorting, filtering and opening a run need it.
 """
@@ -9,6 +9,7 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 
 from comparison.figures import TEXT_WIDTH, Methods, all_figures, svg
 from comparison.logs import LOG, logged_config
+from comparison.mistakes import Mistakes, thumbnails
 from comparison.rendering import legend, shown_columns, text
 from comparison.results_file import read_results
 from comparison.run_spec import PROTOCOLS, RESULTS
@@ -27,6 +29,7 @@ from comparison.runs import Run
 from comparison.settings import digest
 from comparison.statistics import Measure
 from comparison.tables import Row, Table, Value, cost_cells
+from dassl.evaluation import PREDICTIONS_FILE
 from dassl.utils import atomic_write
 from support.regular_file import regular_only
 
@@ -59,6 +62,13 @@ _PAGE = """\
 </main>
 <dialog id="run" aria-labelledby="run-title">
 <header><h2 id="run-title"></h2><button id="close" type="button">Close</button></header>
+<div class="texts" id="run-mistakes" hidden>
+<section><h3 id="run-classes-title"></h3><div id="run-classes" class="bars"></div></section>
+<section>
+<h3>Most confused</h3><ol id="run-pairs"></ol>
+<h3>Wrong, with the highest probability</h3><div id="run-images" class="thumbnails"></div>
+</section>
+</div>
 <div class="texts">
 <section><h3>Configuration</h3><pre id="run-config" tabindex="0"></pre></section>
 <section><h3>Log</h3><pre id="run-log" tabindex="0"></pre></section>
@@ -75,7 +85,7 @@ def write_page(file: Path, runs: list[Run], tables: list[Table]) -> None:
     """Write the report on ``runs`` (one or more) and their ``tables`` to ``file``, which is replaced at once.
 
     Raises:
-        UserError: the file cannot be written, or a run's results.json cannot be read.
+        UserError: the file cannot be written, or a run's results.json or predictions.csv cannot be read.
     """
     page = render_page(runs, tables, datetime.now(timezone.utc))
     with atomic_write(file) as opened:
@@ -299,7 +309,7 @@ def _runs_section(runs: Sequence[Run]) -> str:
 <p class="filter" data-scripted hidden>
 <input id="filter" type="search" placeholder="filter: words of method, dataset, ..." aria-label="filter the runs">
 <button id="selection" type="button" title="show all runs" hidden></button>
-<span class="quiet"><span id="shown" role="status"></span> runs; a click on one opens its configuration and log</span>
+<span class="quiet"><span id="shown" role="status"></span> runs; a click on one opens settings, log and mistakes</span>
 </p>
 {_grid(columns, words, lines, "run-table")}
 </section>"""
@@ -318,13 +328,16 @@ def _run_cells(run: Run) -> dict[str, Value]:
 
 
 def _stored(runs: Sequence[Run], results: Sequence[dict]) -> str:
-    """JSON of what opens with a click on a run: its title, the number of its configuration, and its log.
+    """JSON of what opens with a click on a run: its title, the number of its configuration, its log and its mistakes.
 
-    All configurations are packed together, as they hardly differ; each log is packed alone.
+    All configurations are packed together, as they hardly differ; each log is packed alone. Runs share thumbnails.
     """
     configs: dict[str, int] = {}
     opened = []
-    for run, result in zip(runs, results, strict=True):
+    mistakes = [_mistakes(run, result) for run, result in zip(runs, results, strict=True)]
+    images = thumbnails([found for found in mistakes if found])
+    numbers = {path: number for number, path in enumerate(images)}
+    for run, result, found in zip(runs, results, mistakes, strict=True):
         log = read_log(run.folder / LOG)
         config = _config(result, log or "")
         opened.append(
@@ -332,10 +345,22 @@ def _stored(runs: Sequence[Run], results: Sequence[dict]) -> str:
                 "title": str(run.spec),
                 "config": configs.setdefault(config, len(configs)) if config else None,
                 "log": _packed(log) if log is not None else None,
+                "mistakes": _packed(json.dumps(found[0].to_dict(numbers, found[1]))) if found else None,
             }
         )
-    stored = json.dumps({"configs": _packed(json.dumps(list(configs))), "runs": opened})
+    packed = _packed(json.dumps(list(configs)))
+    stored = json.dumps({"configs": packed, "images": list(images.values()), "runs": opened})
     return stored.replace("<", "\\u003c")  # no name ends the script element
+
+
+def _mistakes(run: Run, results: dict) -> tuple[Mistakes, str] | None:
+    """A run's mistakes and its data root, None where it has no predictions.csv of its test."""
+    file = run.folder / PREDICTIONS_FILE
+    if not results.get("predictions") or not file.exists():
+        return None
+    dataset = (results.get("config") or {}).get("DATASET")
+    root = dataset.get("ROOT") if isinstance(dataset, dict) else ""
+    return Mistakes.of_csv(file), os.path.expanduser(root) if isinstance(root, str) else ""
 
 
 def _packed(content: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from comparison.metrics import ACCURACY, DESCRIPTIONS
 from comparison.statistics import Measure
 from comparison.tables import (
     AGAINST_LEGEND,
@@ -34,9 +35,10 @@ def text(value: Value) -> str:
     if value is None:
         return "–"
     if isinstance(value, Measure):
-        return f"{value.mean:.2f}" + (f" ± {value.std:.2f}" if value.std is not None else "")
+        std = f" ± {value.std:.{value.digits}f}" if value.std is not None else ""
+        return f"{value.mean:.{value.digits}f}{std}"
     if isinstance(value, Difference):
-        return f"{value:+.2f}"
+        return f"{value.value:+.{value.digits}f}"
     if isinstance(value, Probability):
         return "<0.001" if value < 0.001 else f"{value:.3f}"
     if isinstance(value, Bytes):
@@ -57,7 +59,8 @@ def legend(tables: Sequence[Table]) -> str:
     """What the columns of these tables mean."""
     names = {name for table in tables for row in table.rows for name, value in row.cells.items() if value is not None}
     against = AGAINST_LEGEND if any(name.startswith("vs ") for name in names) else ""
-    return "\n".join(filter(None, (LEGEND, against, PUBLISHED_LEGEND if "published" in names else "")))
+    scores = LEGEND.replace(DESCRIPTIONS[ACCURACY], DESCRIPTIONS.get(tables[0].metric, tables[0].metric), 1)
+    return "\n".join(filter(None, (scores, against, PUBLISHED_LEGEND if "published" in names else "")))
 
 
 def shown_columns(table: Table) -> list[str]:
@@ -65,7 +68,8 @@ def shown_columns(table: Table) -> list[str]:
     return [
         name
         for name in table.rows[0].cells
-        if name not in table.told and (name in table.compared or any(row.cells[name] is not None for row in table.rows))
+        if name not in table.told
+        and (name in (*table.compared, table.metric) or any(row.cells[name] is not None for row in table.rows))
     ]
 
 
@@ -124,12 +128,14 @@ def flat(row: Row) -> dict[str, Value]:
     """A row with bare numbers: mean and deviation in columns of their own, nothing where a value is missing."""
     cells: dict[str, Value] = {}
     for name, value in row.cells.items():
-        if name in SCORES and not isinstance(value, float):
+        if name in (*SCORES, row.metric) and not isinstance(value, float):
             cells[name] = value.mean if value else ""
             if name != "H":
                 cells[f"{name} std"] = value.std if value and value.std is not None else ""
         elif isinstance(value, Measure):  # a dataset's column of an overview
             cells[name] = value.mean
+        elif isinstance(value, Difference):
+            cells[name] = value.value
         else:
             cells[name] = "" if value is None else value
     return cells

@@ -50,7 +50,7 @@ def _wrong_entry(results: object) -> str:
     optim = (results.get("config") or {}).get("OPTIM") or {}
     if not isinstance(optim, dict):
         return "config.OPTIM is no group of entries"
-    if metrics and not _is_figure(metrics.get("accuracy"), 100.0):
+    if metrics and not is_figure(metrics.get("accuracy"), 100.0):
         return f"metrics.accuracy is {_shown(metrics.get('accuracy'))}, no number from 0 to 100"
     figures = {
         **{key: (results.get(key), most) for key, most in _FIGURES.items()},
@@ -58,7 +58,7 @@ def _wrong_entry(results: object) -> str:
         "config.OPTIM.MAX_EPOCH": (optim.get("MAX_EPOCH"), _LARGEST),
     }
     for key, (value, most) in figures.items():
-        if value is not None and not _is_figure(value, most):
+        if value is not None and not is_figure(value, most):
             return f"{key} is {_shown(value)}, no number from 0 to {most:.0f}"
     if not isinstance(results["learned_parameters"], int):
         return f"learned_parameters is {_shown(results['learned_parameters'])}, no whole number"
@@ -71,7 +71,8 @@ def _wrong_entry(results: object) -> str:
     return ""
 
 
-def _is_figure(value: object, most: float) -> bool:
+def is_figure(value: object, most: float = _LARGEST) -> bool:
+    """Whether a value is a number from 0 to ``most``."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most
 
 

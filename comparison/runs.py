@@ -7,7 +7,7 @@ these are placed by their folder, in the layout that CoOp's scripts wrote.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import yaml
 
 from comparison.logs import AFTER_TEST, AFTER_TRAINING, LOG, final_value, logged_config
 from comparison.methods import methods_here
-from comparison.results_file import read_results
+from comparison.metrics import ACCURACY
+from comparison.results_file import is_figure, read_results
 from comparison.run_spec import PROTOCOLS, RESULTS, RunSpec
 from comparison.settings import Settings, describe, differing, settings_of
 from dassl.config.safe_yaml import load_yaml
@@ -35,6 +36,7 @@ class Run:
     Attributes:
         spec: what it is.
         accuracy: in %; sampling_error: its standard error in points.
+        metrics: all figures of its test by name; metric: the one that tables show, see ``score``.
         trained: whether it depends on training images.
         learned_parameters, checkpoint_bytes: what training learned, and the size of the files that hold it.
         train_seconds, epoch_seconds, peak_memory_mb: of training, without tests; None for a run that only tested.
@@ -58,6 +60,8 @@ class Run:
     peak_memory_mb: float | None = None
     images_per_class: tuple[int, int] | None = None
     knows_new_classes: bool = field(default=True, compare=False, repr=False)
+    metrics: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    metric: str = field(default=ACCURACY, compare=False)
     settings: Settings = field(default_factory=dict, compare=False, repr=False)
     folder: Path = field(default=Path(), compare=False)
 
@@ -98,6 +102,14 @@ class Run:
     def table(self) -> str:
         """The name of its protocol in titles."""
         return PROTOCOLS[self.protocol]
+
+    @property
+    def score(self) -> float | None:
+        """The value of ``metric``, None where the run did not store it."""
+        return self.accuracy if self.metric == ACCURACY else self.metrics.get(self.metric)
+
+    def at_metric(self, metric: str) -> Run:
+        return replace(self, metric=metric)
 
     def at_shots(self, shots: int) -> Run:
         """The run in a table of ``shots``, where it is the same for each number."""
@@ -160,6 +172,7 @@ def _from_results(folder: Path, results: dict, spec: RunSpec) -> Run:
         images_per_class=_trained_on(results),
         knows_new_classes=results.get("knows_new_classes") is not False,
         settings=result_settings(results),
+        metrics={name: float(value) for name, value in results["metrics"].items() if is_figure(value)},
         folder=folder,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from comparison.metrics import WITH_H
 from comparison.runs import Run
 
 FEWEST_PAIRS = 6  # with fewer, no outcome of the two-sided signed-rank test is below 0.05
@@ -14,15 +15,19 @@ FEWEST_PAIRS = 6  # with fewer, no outcome of the two-sided signed-rank test is 
 
 @dataclass(frozen=True)
 class Measure:
-    """Mean and standard deviation (ddof 0, as CoOp's parse_test_res.py) over seeds; no deviation from a single one."""
+    """Mean and standard deviation (ddof 0, as CoOp's parse_test_res.py) over seeds; no deviation from a single one.
+
+    ``digits``: the decimals that are shown.
+    """
 
     mean: float
     std: float | None
+    digits: int = 2
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Measure:
+    def of(cls, values: Iterable[float], digits: int = 2) -> Measure:
         values = list(values)
-        return cls(float(np.mean(values)), float(np.std(values)) if len(values) > 1 else None)
+        return cls(float(np.mean(values)), float(np.std(values)) if len(values) > 1 else None, digits)
 
 
 def harmonic_mean(base: float, new: float) -> float:
@@ -42,13 +47,14 @@ def common(values: Iterable[int | None]) -> int | None:
 
 
 def paired_scores(runs: Iterable[Run]) -> dict[tuple[str, int | None], float]:
-    """One score per (dataset, seed): H where the runs are of base-to-new, else the accuracy.
+    """One score per (dataset, seed): H where the runs are of base-to-new, else the metric that they are compared by.
 
-    A pair of base-to-new that lacks a half has no score.
+    A pair of base-to-new that lacks a half, or whose metric has no H, has no score.
     """
     halves: dict[str, dict] = {}
     for run in runs:
-        halves.setdefault(run.classes, {})[run.dataset, run.seed] = run.accuracy
+        if run.score is not None and (run.classes == "all" or run.metric in WITH_H):
+            halves.setdefault(run.classes, {})[run.dataset, run.seed] = run.score
     if halves.keys() & {"base", "new"}:
         base, new = halves.get("base", {}), halves.get("new", {})
         return {pair: harmonic_mean(base[pair], new[pair]) for pair in sorted(base.keys() & new.keys())}

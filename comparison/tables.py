@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from comparison.metrics import ACCURACY, LOWER_IS_BETTER, WITH_H, at_metric, digits_of
 from comparison.published import published
 from comparison.run_spec import PROTOCOLS, RunSpec, in_words
 from comparison.runs import Run, by_method, group, is_base_only, seeds_of
@@ -29,7 +30,8 @@ TITLES = {
     "cross-dataset": "cross-dataset: trained on the source dataset, tested on these",
     "domain generalization": "domain generalization: trained on the source dataset, tested on its shifted versions",
 }
-SCORES = ("base", "new", "H", "accuracy", "average")  # columns in which the highest value is the best
+SCORES = ("base", "new", "H", ACCURACY, "average")  # columns in which the best value is marked
+HALVES = ("base", "new")
 COST = ("learned", "checkpoint", "train s", "s/epoch", "peak")
 OVERVIEW = ("base", "new", "H", "average", "learned", "train s")  # what an overview has beside its datasets
 COLUMNS = {
@@ -38,8 +40,15 @@ COLUMNS = {
 }
 
 
-class Difference(float):
-    """Points more or less than the baseline."""
+@dataclass(frozen=True)
+class Difference:
+    """How much more or less than the baseline; ``digits``: the decimals that are shown."""
+
+    value: float
+    digits: int = 2
+
+    def __float__(self) -> float:
+        return self.value
 
 
 class Probability(float):
@@ -50,7 +59,7 @@ class Bytes(int):
     """A size."""
 
 
-Value = str | int | float | Measure | None
+Value = str | int | float | Measure | Difference | None
 
 
 @dataclass
@@ -59,6 +68,11 @@ class Row:
 
     cells: dict[str, Value]
     runs: list[Run] = field(default_factory=list, repr=False)
+
+    @property
+    def metric(self) -> str:
+        """What its scores are, a key of results.json's metrics."""
+        return self.runs[0].metric if self.runs else ACCURACY
 
     @property
     def trained_on(self) -> str:
@@ -74,7 +88,7 @@ class Table:
 
     Attributes:
         kind: tables of one kind have the same columns.
-        compared: columns whose highest value is the best.
+        compared: columns whose best value is marked.
         told: columns that the title tells already.
     """
 
@@ -83,6 +97,11 @@ class Table:
     rows: list[Row]
     compared: tuple[str, ...] = SCORES
     told: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """What its scores are, a key of results.json's metrics."""
+        return self.rows[0].metric
 
     def note(self) -> str:
         """Which rows were trained on another number of images per class than the shots, "" where none were."""
@@ -96,18 +115,18 @@ class Table:
         return f"Images per class that were trained on: {'; '.join(others)}." if others else ""
 
     def best(self) -> set[tuple[int, str]]:
-        """Row and column of the highest figures, among the rows of one dataset and number of shots; of two or more."""
-        found = set()
+        """Row and column of the best figures, among the rows of one dataset and number of shots; of two or more."""
+        found, best_of = set(), min if self.metric in LOWER_IS_BETTER else max
         places = [(row.cells.get("dataset"), row.cells.get("shots")) for row in self.rows]
-        for name in self.compared:
+        for name in (*self.compared, self.metric):
             for place in dict.fromkeys(places):
                 shown = {
-                    index: round(_mean(value), 2)
+                    index: round(_mean(value), digits_of(self.metric))
                     for index, row in enumerate(self.rows)
                     if places[index] == place and (value := row.cells.get(name)) is not None
                 }
                 if len(shown) > 1:
-                    found |= {(index, name) for index, value in shown.items() if value == max(shown.values())}
+                    found |= {(index, name) for index, value in shown.items() if value == best_of(shown.values())}
         return found
 
 
@@ -146,15 +165,27 @@ class Baseline:
             )
 
 
-def all_tables(runs: Sequence[Run], against: str | None = None) -> list[Table]:
-    """Every table that the runs give. Raises UserError where ``against`` is the name of none of them, or of several."""
+def all_tables(runs: Sequence[Run], against: str | None = None, metric: str = ACCURACY) -> list[Table]:
+    """Every table that the runs give.
+
+    Args:
+        against: name of the baseline.
+        metric: a key of results.json's metrics; a run that lacks it has no score.
+
+    Raises:
+        UserError: ``against`` is the name of none of the runs, or of several; no run has the metric.
+    """
+    runs = at_metric(runs, metric)
     baseline = Baseline(against) if against else None
     if baseline:
         baseline.check([run.spec for run in runs])
     tables = []
     for kind, members in members_of_tables(runs).items():
         tables += base_to_new_tables(members, baseline) if kind == "base-to-new" else accuracy_tables(members, baseline)
-        tables += overviews(members, runs)
+        if kind != "base-to-new" or metric in WITH_H:
+            tables += overviews(members, runs)
+    for table in tables if metric != ACCURACY else ():
+        table.title += f", {metric}"
     return tables
 
 
@@ -287,25 +318,26 @@ def method_cells(
         expected: the seeds that other methods have; those that this one lacks are named.
         reference: the runs of the baseline.
     """
-    halves = ("base", "new") if runs[0].table == "base-to-new" else ("accuracy",)
+    metric = runs[0].metric
+    halves = HALVES if runs[0].table == "base-to-new" else (metric,)
     closed = is_base_only(runs)
-    by_half = {half: [run for run in runs if half in (run.classes, "accuracy")] for half in halves}
+    by_half = {half: [run for run in runs if half in (run.classes, metric)] for half in halves}
     wanted = ("base",) if closed else halves
     missing = missing_runs({half: by_half[half] for half in wanted}, datasets) if len(datasets) > 1 else []
 
     cells: dict[str, Value] = dict.fromkeys(halves)
-    errors = {"s.e." if half == "accuracy" else f"s.e. {half}": None for half in halves}
+    errors = {f"s.e. {half}" if half in HALVES else "s.e.": None for half in halves}
     trained = by_half[halves[0]] or runs
     if not missing:
         for half, name in zip(halves, errors, strict=True):
             if by_half[half]:
                 cells[half], errors[name] = mean_over_datasets(by_half[half], datasets)
-    if len(halves) > 1:
+    if len(halves) > 1 and metric in WITH_H:
         comparable = not closed and None not in cells.values() and _seeds(by_half["base"]) == _seeds(by_half["new"])
         cells["H"] = harmonic_mean(cells["base"].mean, cells["new"].mean) if comparable else None
     if baseline:
         cells |= comparison_cells(cells, runs, datasets, baseline, reference)
-    cells |= published_cells(runs, datasets) if len(halves) > 1 else {}
+    cells |= published_cells(runs, datasets) if len(halves) > 1 and metric == ACCURACY else {}
     cells |= errors | (dict.fromkeys(COST) if missing else cost_cells(trained))
     return {**cells, "seeds": seeds_cell(by_half, closed, expected, missing, len(datasets))}
 
@@ -319,7 +351,7 @@ def missing_runs(by_half: dict[str, list[Run]], datasets: Sequence[str]) -> list
     seeds = {run.seed for own in by_half.values() for run in own}
     found = {(half, run.dataset, run.seed) for half, own in by_half.items() for run in own}
     return sorted(
-        f"{dataset}: {half + ' ' if half != 'accuracy' else ''}{'' if seed is None else seed}".rstrip(": ")
+        f"{dataset}: {half + ' ' if half in HALVES else ''}{'' if seed is None else seed}".rstrip(": ")
         for half in by_half
         for dataset in datasets
         for seed in seeds
@@ -327,13 +359,19 @@ def missing_runs(by_half: dict[str, list[Run]], datasets: Sequence[str]) -> list
     )
 
 
-def mean_over_datasets(runs: Sequence[Run], datasets: Sequence[str]) -> tuple[Measure, float | None]:
-    """Accuracy averaged over the datasets per seed, then over seeds, and its sampling error.
+def mean_over_datasets(runs: Sequence[Run], datasets: Sequence[str]) -> tuple[Measure | None, float | None]:
+    """Score averaged over the datasets per seed, then over seeds, and the sampling error of an accuracy.
 
-    The seeds share the test images, so the sampling error does not shrink with them.
+    The seeds share the test images, so the sampling error does not shrink with them. Where a run lacks the score there
+    is no mean.
     """
-    accuracy = {(run.dataset, run.seed): run.accuracy for run in runs}
-    measure = Measure.of(np.mean([accuracy[dataset, seed] for dataset in datasets]) for seed in _seeds(runs))
+    scores, metric = {(run.dataset, run.seed): run.score for run in runs}, runs[0].metric
+    if None in scores.values():
+        return None, None
+    means = (np.mean([scores[dataset, seed] for dataset in datasets]) for seed in _seeds(runs))
+    measure = Measure.of(means, digits_of(metric))
+    if metric != ACCURACY:
+        return measure, None
     errors = [mean_of(run.sampling_error for run in runs if run.dataset == dataset) for dataset in datasets]
     return measure, None if None in errors else float(np.sqrt(np.sum(np.square(errors))) / len(errors))
 
@@ -354,15 +392,21 @@ def comparison_cells(
 ) -> dict[str, Value]:
     """Difference of what the table shows to what it shows of the baseline, and the p-value over pairs of runs."""
     name, empty = f"vs {baseline.name}", {f"vs {baseline.name}": None, "p": None}
-    score = cells.get("H", cells.get("accuracy"))
+    score = headline(cells, runs[0].metric)
     if score is None or not reference or baseline.matches(runs[0]):
         return empty
     others = method_cells(reference, datasets, set())
-    other = others.get("H", others.get("accuracy"))
+    other = headline(others, runs[0].metric)
     if other is None:
         return empty
     p = p_value(paired_scores(runs), paired_scores(reference))
-    return {name: Difference(_mean(score) - _mean(other)), "p": None if p is None else Probability(p)}
+    difference = Difference(_mean(score) - _mean(other), digits_of(runs[0].metric))
+    return {name: difference, "p": None if p is None else Probability(p)}
+
+
+def headline(cells: dict[str, Value], metric: str) -> Value:
+    """The one score of a row: H in base-to-new, else the metric."""
+    return cells.get("H", cells.get(metric))
 
 
 def _mean(value: Measure | float) -> float:
@@ -389,8 +433,8 @@ def seeds_cell(
     present = {half: seeds_of(own) for half, own in by_half.items()}
     if closed:
         return f"{seed_note(present['base'], expected)}, base only"
-    if "accuracy" in present:
-        return seed_note(present["accuracy"], expected)
+    if len(present) == 1:
+        return seed_note(*present.values(), expected)
     if present["base"] == present["new"]:
         return seed_note(present["base"], expected)
     return f"base {seed_note(present['base'], expected)}, new {seed_note(present['new'], expected)}"
@@ -422,7 +466,7 @@ def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
             run for run in runs if source and (run.table, run.dataset, run.shots) == ("few-shot", source, shots)
         ]
         rows = [overview_row(method, found, datasets, source, trained_on) for method, found in averaged_methods(own)]
-        what = "H" if table == "base-to-new" else "accuracy"
+        what = "H" if table == "base-to-new" else own[0].metric
         title = f"{table}, {what} on every dataset, then the average over them ({setting})"
         compared = (*(column(dataset) for dataset in datasets), *SCORES)
         tables.append(Table(f"{table} overview, {setting}", title, rows, compared))
@@ -441,7 +485,7 @@ def overview_row(
 ) -> Row:
     def score(found: list[Run], name: str) -> Value:
         cells = method_cells(found, [name], set()) if found else {}
-        return cells.get("H", cells.get("accuracy"))
+        return headline(cells, runs[0].metric)
 
     cells: dict[str, Value] = {"method": method}
     if source:
@@ -450,7 +494,7 @@ def overview_row(
     by_dataset = group(runs, "dataset")
     cells |= {column(dataset): score(by_dataset.get((dataset,), []), dataset) for dataset in datasets}
     average = method_cells(runs, datasets, set())
-    average["average"] = average.get("accuracy")
+    average["average"] = average.get(runs[0].metric)
     return Row(cells | {name: average[name] for name in OVERVIEW if name in average and _shown(name, average)}, runs)
 
 

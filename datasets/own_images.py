@@ -39,12 +39,14 @@ class OwnImages(SplitDataset):
     names_path = ""  # the file that names the classes; "": none
     only_tests = False  # whether the run trains nothing, so that training images may be missing
     use_of_val = ""  # what the run uses val images for, "": nothing
+    takes_val = True  # whether val images may be taken from train
     lacks_val = False  # whether there are training but no val images
 
     def read_settings(self, cfg) -> None:
         """Set the attributes above but for the first and the last. Call it once `names_dir` is set."""
         self.only_tests = cfg.DATASET.ONLY_TESTED
         self.use_of_val = use_of_val(cfg, self.only_tests)
+        self.takes_val = not (self.only_tests and cfg.TEST.CALIBRATE)  # the tested model may have learned from all
         beside = os.path.join(self.names_dir, "classnames.txt")
         self.names_path = beside if os.path.lexists(beside) else ""
         if cfg.DATASET.CLASSNAMES:
@@ -88,7 +90,7 @@ class OwnImages(SplitDataset):
     def with_val(self, train: list[Datum]) -> tuple[list[Datum], list[Datum]]:
         """Return train and val of images that come without val: a fifth of each class where the run uses val images."""
         self.lacks_val = True
-        if not self.use_of_val:
+        if not self.use_of_val or not self.takes_val:
             return train, []
         few, val = split_off_val(train)
         self.split_note = (

@@ -1,5 +1,6 @@
 """Two processes that torchrun starts are one run: the numbers of one process, the files and lines of one process."""
 
+import csv
 import importlib.util
 import json
 import os
@@ -121,6 +122,18 @@ def learned(run: Path, epoch: int = 3) -> dict[str, torch.Tensor]:
     return torch.load(file, weights_only=True)["state_dict"]
 
 
+def assert_same_metrics(one: Path, two: Path) -> None:
+    """Counts to the last bit; what follows from probabilities to the rounding of the learned tensors."""
+    first, second = results(one)["metrics"], results(two)["metrics"]
+    assert first["correct"] == second["correct"]
+    assert second == pytest.approx(first, rel=1e-4)
+
+
+def predictions(run: Path) -> list[dict]:
+    with open(run / "predictions.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def assert_same_run(one: Path, two: Path, epoch: int = 3) -> None:
     first, second = steps(one), steps(two)
     assert second and second.keys() <= first.keys()
@@ -130,7 +143,7 @@ def assert_same_run(one: Path, two: Path, epoch: int = 3) -> None:
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(second[name], first[name], atol=2e-6, rtol=1e-4)
-    assert results(two)["metrics"] == results(one)["metrics"]
+    assert_same_metrics(one, two)
     assert (results(one)["processes"], results(two)["processes"]) == (1, 2)
 
 
@@ -145,6 +158,15 @@ def test_two_processes_train_and_test_as_one_does(runs):
         for name in ("one", "two")
     )
     assert (best_one["epoch"], best_one["val_result"]) == (best_two["epoch"], best_two["val_result"])
+
+
+@pytest.mark.parametrize("name", ["mudpt", "pixels"])  # the second with an evaluator that cannot gather
+def test_every_image_is_predicted_once_in_the_order_of_the_split(name, runs):
+    one, two = predictions(runs / f"{name}-one"), predictions(runs / f"{name}-two")
+    assert len(one) == results(runs / f"{name}-one")["num_images"]["test"]
+    for row, other in zip(one, two, strict=True):
+        assert (row["path"], row["label"]) == (other["path"], other["label"])
+        assert float(row["probability"]) == pytest.approx(float(other["probability"]), abs=1e-4)
 
 
 def test_rank_0_alone_prints_and_writes(runs):
@@ -169,7 +191,7 @@ def test_a_run_of_two_processes_goes_on_with_one(runs, tmp_path):
     assert {epoch for epoch, _ in steps(tmp_path / "run")} == {2, 3}
     for name, tensor in learned(runs / "mudpt-two").items():
         torch.testing.assert_close(learned(tmp_path / "run")[name], tensor, atol=2e-6, rtol=1e-4)
-    assert results(tmp_path / "run")["metrics"] == results(runs / "mudpt-two")["metrics"]
+    assert_same_metrics(tmp_path / "run", runs / "mudpt-two")
 
 
 def test_a_signal_to_one_process_stops_both_after_a_step_and_they_go_on_as_if_never_stopped(runs):
@@ -199,7 +221,7 @@ def test_a_third_partys_trainer_and_evaluator_need_no_change(runs):
     for step in first:
         assert second[step] == pytest.approx(first[step], abs=3e-4)
     one, two = results(runs / "pixels-one")["metrics"], results(runs / "pixels-two")["metrics"]
-    assert two == {"accuracy": one["accuracy"], "total": one["total"]}  # its evaluator saw all images
+    assert (two["accuracy"], two["total"]) == (one["accuracy"], one["total"])  # its evaluator saw all images
 
 
 def test_processes_share_every_batch_and_draw_numbers_of_their_own(runs):

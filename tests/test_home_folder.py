@@ -19,6 +19,7 @@ import pytest
         ("tune", "CoOp --datasets digits --root=~/a", "root"),
         ("parse_test_res", "~/a", "directory"),
         ("draw_curves", "~/a --save-dir=~/b", "output save_dir"),
+        ("interpret_prompt", "~/a 3 --backbone=~/b", "checkpoint backbone"),
         ("datasets.check.__main__", "--root=~/a", "root"),
         ("datasets.prepare.__main__", "dtd --root=~/a", "root"),
     ],

@@ -32,10 +32,11 @@ def get_cfg_default() -> CfgNode:
             "TEST": {
                 "EVALUATOR": "Classification",
                 "PER_CLASS_RESULT": False,
-                "COMPUTE_CMAT": False,  # confusion matrix, as cmat.pt and cmat.csv in OUTPUT_DIR
+                "COMPUTE_CMAT": False,  # confusion matrix: cmat.pt, cmat.csv and cmat.png in OUTPUT_DIR
                 "NO_TEST": False,
                 "SPLIT": "test",  # or val, for the evaluation after training
                 "FINAL_MODEL": "last_step",  # or best_val: the epoch that is best on the val split
+                "CALIBRATE": False,  # probabilities at the temperature that fits the val split best
             },
             "TRAINER": {"NAME": ""},
         }

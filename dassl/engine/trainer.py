@@ -19,7 +19,9 @@ from torch import Tensor
 
 from dassl.data import DataManager
 from dassl.data.epoch_loader import share_of_images
-from dassl.evaluation import build_evaluator
+from dassl.evaluation import Predictions, build_evaluator
+from dassl.evaluation.calibration import fit_temperature
+from dassl.evaluation.predictions import PredictionRecorder
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.optim.gradient_norm import check_largest_norm, clip_gradient_norm
 from dassl.utils import (
@@ -100,6 +102,8 @@ class SimpleTrainer(TrainerBase):
         evaluator: what the test uses.
         best_result: highest accuracy on the val split so far.
         test_results: all metrics of the last test.
+        predictions: what the last test answered, None where its scores are of another kind than (B, C).
+        temperature: that TEST.CALIBRATE found for the last test, None where it does not apply.
         epoch_metrics: averages over the last epoch, so far, of what its steps report.
         train_seconds: time spent in epochs, without tests, of the resumed run too.
         test_seconds: duration of the last test.
@@ -117,6 +121,8 @@ class SimpleTrainer(TrainerBase):
         self.output_dir = cfg.OUTPUT_DIR
         self.cfg = cfg
         self.build_data_loader()
+        if cfg.TEST.CALIBRATE:
+            self._check_calibration()
         self.build_model()
         for model in self._models.values():
             if model is not None:
@@ -124,6 +130,8 @@ class SimpleTrainer(TrainerBase):
         self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
         self.best_result = -math.inf
         self.test_results: dict[str, float] = {}
+        self.predictions: Predictions | None = None
+        self.temperature: float | None = None
         self.epoch_metrics = MetricMeter()
         self.train_seconds = self.test_seconds = 0.0
         self.batches: EpochBatches | None = None  # those of an epoch that has begun
@@ -310,6 +318,16 @@ class SimpleTrainer(TrainerBase):
                 f"TEST.FINAL_MODEL best_val: {self.cfg.DATASET.NAME} has no val split to choose by; use last_step"
             )
 
+    def _check_calibration(self) -> None:
+        """Refuse TEST.CALIBRATE, before anything is trained, without val images that are not tested themselves."""
+        name, what = self.cfg.DATASET.NAME, "TEST.CALIBRATE True fits the temperature on val images"
+        if self.cfg.TEST.SPLIT == "val":
+            raise ConfigError(f"{what}, which TEST.SPLIT val tests: set one of the two back")
+        if self.val_loader is None:
+            raise ConfigError(f"{what}, but {name} has none here: add some, or set it to False")
+        if {item.impath for item in self.dm.dataset.val} & {item.impath for item in self.dm.dataset.test}:
+            raise ConfigError(f"{what}, but those of {name} are its test images: set it to False")
+
     def seed_epoch(self) -> None:
         """Make an epoch's random numbers a function of SEED and its number, so that a resumed run draws the same.
 
@@ -381,6 +399,7 @@ class SimpleTrainer(TrainerBase):
         """Evaluate on the test split, or on "val" where there is one; TEST.SPLIT is the default.
 
         Of several processes each tests a share of the images, if the evaluator can gather the predictions of all.
+        With TEST.CALIBRATE the probabilities on the test split are those at a temperature fitted on the val split.
 
         Returns:
             float: the evaluator's first metric, the accuracy. ``test_results`` has them all.
@@ -394,18 +413,48 @@ class SimpleTrainer(TrainerBase):
         else:
             split, loader = "test", self.test_loader
 
+        calibrates = self.cfg.TEST.CALIBRATE and split == "test"
+        self.temperature = self._fit_temperature() if calibrates else None
         print(f"Evaluate on the *{split}* set")
         part = share_of_images(loader) if "gather" in vars(type(self.evaluator)) else loader
+        recorder = PredictionRecorder(self.temperature or 1.0)
         for batch in progress_bar(part, desc=split, unit="batch"):
             images, label = self.parse_batch_test(batch)
-            self.evaluator.process(self.model_inference(images), label)
+            output = self.model_inference(images)
+            self.evaluator.process(output, label)
+            recorder.add(output, label, batch)
         if part is not loader:
             self.evaluator.gather()
         self.test_results = dict(self.evaluator.evaluate())
+        self.predictions = recorder.collect(is_shared=part is not loader)
+        if self.predictions is not None:
+            self._add_metrics(self.predictions.metrics())
         self.test_seconds = time.time() - start
         for metric, value in self.test_results.items():
             self.write_scalar(f"{split}/{metric}", value, self.epoch)
         return next(iter(self.test_results.values()))
+
+    def _add_metrics(self, metrics: dict[str, float]) -> None:
+        """Print and keep those that the evaluator does not have itself, in the form that parse_test_res.py reads."""
+        for name, value in metrics.items():
+            if name not in self.test_results:
+                print(f"* {name}: {value:.4f}" if name == "brier_score" else f"* {name}: {value:.1f}%")
+        self.test_results = {**self.test_results, **metrics, **self.test_results}
+
+    def _fit_temperature(self) -> float:
+        """The temperature that fits the val images best. Their scores are kept in memory: N * C * 4 bytes."""
+        part = share_of_images(self.val_loader)
+        scores, labels = [], []
+        for batch in progress_bar(part, desc="val", unit="batch"):
+            images, label = self.parse_batch_test(batch)
+            scores.append(self.model_inference(images).float().cpu())
+            labels.append(label.cpu())
+        own = (torch.cat(scores), torch.cat(labels)) if scores else None
+        parts = [own for own in (gather(own) if part is not self.val_loader else [own]) if own is not None]
+        scores, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+        temperature = fit_temperature(scores, labels)
+        print(f"Temperature {temperature:.4f}, fitted on {len(labels)} val images")
+        return temperature
 
     def model_inference(self, input: Tensor) -> Tensor:
         """Scores (B, C) of images (B, 3, H, W)."""

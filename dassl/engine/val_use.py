@@ -21,6 +21,8 @@ def use_of_val(cfg, only_tests: bool = False) -> str:
     """
     if cfg.TEST.SPLIT == "val":
         return "TEST.SPLIT val tests on them"
+    if cfg.TEST.CALIBRATE:
+        return "TEST.CALIBRATE fits the temperature on them"
     if only_tests:
         return ""
     if chooses_epoch_on_val(cfg):

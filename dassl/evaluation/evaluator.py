@@ -12,6 +12,7 @@ from dassl.utils import atomic_write, save_tensors
 from dassl.utils.distributed import gather, is_main
 
 from .build import EVALUATOR_REGISTRY
+from .confusion_picture import save_confusion_picture
 
 
 class EvaluatorBase:
@@ -115,7 +116,8 @@ class Classification(EvaluatorBase):
     def _save_confusion_matrix(self, y_true: np.ndarray, y_pred: np.ndarray) -> None:
         """Row: true class, column: predicted one, all classes by label; each row is a share of its class.
 
-        The row of a class without images is 0. Beside cmat.pt, cmat.csv has the same with the names of the classes.
+        The row of a class without images is 0. Beside cmat.pt, cmat.csv has the same with the names of the classes,
+        and cmat.png shows it.
         """
         n_classes = int(max(self._n_classes - 1, y_true.max(), y_pred.max(), *self._lab2cname)) + 1
         counts = np.bincount(n_classes * y_true + y_pred, minlength=n_classes**2).reshape(n_classes, n_classes)
@@ -127,4 +129,5 @@ class Classification(EvaluatorBase):
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["true class", *names])
             table.writerows([name, *row] for name, row in zip(names, shares.tolist(), strict=True))
+        save_confusion_picture(shares, names, osp.join(self.cfg.OUTPUT_DIR, "cmat.png"))
         print(f"Confusion matrix is saved to {path}")

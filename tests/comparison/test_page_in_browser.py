@@ -1,12 +1,15 @@
 """The report page in Chromium, which works it as a reader does."""
 
+import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from comparison.page import write_page
 from comparison.runs import read_runs
 from comparison.tables import all_tables
+from dassl.evaluation.predictions import COLUMNS
 from tests.fake_runs import FakeRuns, add_comparison
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -33,9 +36,28 @@ def file(tmp_path_factory):
         folder = fake.add_few_shot(HOSTILE, f"{HOSTILE}/tiny", 1, seed, 60, config={"NAME": ATTACK}, version=ATTACK)
         (folder / "log.txt").write_text(ATTACK)
     (fake.folder / "letters/CoOp/tiny_4shots/seed2/log.txt").unlink()
+    add_predictions(fake.folder / "digits/CoOp/tiny_4shots/seed1", fake.folder.parent / "data")
     runs = read_runs(fake.folder)
     write_page(fake.folder / "report.html", runs, all_tables(runs))
     return fake.folder / "report.html"
+
+
+def add_predictions(run, data):
+    """Of four classes, 10, 5, 0 and 10 of 10 images are right; the wrong ones of the third class are gone."""
+    (data / "set").mkdir(parents=True)
+    lines = [",".join(COLUMNS)]
+    for label, right in enumerate((10, 5, 0, 10)):
+        for number in range(10):
+            path, prediction = f"set/{label}-{number}.png", label if number < right else (label + 1) % 4
+            if label != 2:
+                Image.new("RGB", (200, 100 + 10 * number), (250 - 20 * number, 60 * label, 90)).save(data / path)
+            names, place = f"{ATTACK} {label},{ATTACK} {prediction}", 1 if label == prediction else 2
+            lines.append(f"{path},{names},0.{number}5,{place},{label},{prediction}")
+    (run / "predictions.csv").write_text("\n".join(lines) + "\n")
+    results = json.loads((run / "results.json").read_text())
+    results |= {"predictions": "predictions.csv"}
+    results["config"]["DATASET"]["ROOT"] = str(data)
+    (run / "results.json").write_text(json.dumps(results))
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +182,34 @@ def test_hostile_names_and_contents_do_nothing(browser):
     assert ATTACK in config and log == ATTACK
     assert browser.find_elements(By.TAG_NAME, "img") == []
     assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
+
+
+def test_a_run_shows_its_mistakes(browser):
+    open_run(browser, "CoOp tiny, digits, 4 shots, seed 1, all classes")
+    WebDriverWait(browser, 10).until(lambda _: element(browser, "#run-mistakes").is_displayed())
+    bars = browser.find_elements(By.CSS_SELECTOR, "#run-classes > div")
+    assert [bar.text.split()[-3:] for bar in bars] == [[number, "of", "10"] for number in ("0", "5", "10", "10")]
+    filled = [bar.find_element(By.CSS_SELECTOR, ".track span").size["width"] for bar in bars]
+    whole = bars[0].find_element(By.CSS_SELECTOR, ".track").size["width"]
+    assert filled == pytest.approx([0, whole / 2, whole, whole], abs=1)
+    pairs = [pair.text for pair in browser.find_elements(By.CSS_SELECTOR, "#run-pairs li")]
+    assert pairs == [f"{ATTACK} 2 → {ATTACK} 3: 10", f"{ATTACK} 1 → {ATTACK} 2: 5"]
+    images = browser.find_elements(By.CSS_SELECTOR, "#run-images img")
+    WebDriverWait(browser, 10).until(lambda _: all(image.get_property("naturalWidth") for image in images))
+    assert max(max(image.size.values()) for image in images) == 96 and len(images) == 5
+    assert images[0].get_attribute("alt") == "set/1-9.png"
+    gone = [path.text for path in browser.find_elements(By.CSS_SELECTOR, "#run-images code")]
+    assert gone[0] == "set/2-9.png" and len(gone) == 7
+    captions = browser.find_elements(By.CSS_SELECTOR, "#run-images figcaption")
+    assert captions[0].text == f"{ATTACK} 1 → {ATTACK} 2, 95.0 %"
+
+
+def test_a_run_without_predictions_shows_no_mistakes_of_another(browser):
+    open_run(browser, "CoOp tiny, digits, 4 shots, seed 1, all classes")
+    WebDriverWait(browser, 10).until(lambda _: element(browser, "#run-mistakes").is_displayed())
+    press(browser, element(browser, "#close"))
+    open_run(browser, "MuDPT tiny, digits, 4 shots, seed 1, all classes")
+    assert not element(browser, "#run-mistakes").is_displayed()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

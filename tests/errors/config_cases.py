@@ -27,6 +27,15 @@ class DigitsWithoutVal(Digits):
         self._val = None
 
 
+@DATASET_REGISTRY.register()
+class DigitsTestedOnVal(Digits):
+    """A third party's data set whose test images are its val images, as ImageNet's are."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self._test = self._val
+
+
 @TRAINER_REGISTRY.register()
 class ReadsItsOwnKey(TrainerX):
     """A third party's trainer, whose key its own train.py declares."""
@@ -185,6 +194,13 @@ cases(
             "digits",
             "--eval-only",
         ),
+        "TEST.CALIBRATE True fits the temperature on val images, which TEST.SPLIT val tests: set one of the two back": (
+            "TEST.CALIBRATE True TEST.SPLIT val",
+        ),
+        "TEST.CALIBRATE True fits the temperature on val images, but <data set> has none here: add some, or set it to "
+        "False": ("DATASET.NAME DigitsWithoutVal TEST.CALIBRATE True",),
+        "TEST.CALIBRATE True fits the temperature on val images, but those of <data set> are its test images: set it to "
+        "False": ("DATASET.NAME DigitsTestedOnVal TEST.CALIBRATE True",),
         "TEST.FINAL_MODEL best_val: <data set> has no val split to choose by; use last_step": (
             "DATASET.NAME DigitsWithoutVal TEST.FINAL_MODEL best_val",
             "CoOp",
@@ -379,6 +395,12 @@ def ambiguous_baseline(person):
     for config in ("tiny", "vit_b16"):
         runs.add_few_shot("digits", f"CoOp/{config}", 4, 1, 60.0)
     person.benchmark("report output --against CoOp")
+
+
+@case('no run has --metric "<key>"<did you mean>; there are <keys>')
+def metric_that_no_run_has(person):
+    FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0)
+    person.benchmark("report output --metric brier")
 
 
 @case('--grid "<entry>": write KEY=V1,V2')

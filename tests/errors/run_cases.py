@@ -392,3 +392,37 @@ class OwnLoop(TrainerBase):
 @case("<what> in epoch <n>, batch <n>; lower OPTIM.LR")
 def diverging_run_of_a_third_party(person):
     person.really_train(trainer="OwnLoop")
+
+
+@case("<file> is not what a test writes (<reason>): delete it, or repeat that run")
+def damaged_predictions(person):
+    folder = FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0, predictions="predictions.csv")
+    (folder / "predictions.csv").write_text("path,label\na,b\n")
+    person.benchmark("report output --html output/report.html")
+
+
+@case("<file> has no learned context ctx (<what it has>): name a checkpoint of CoOp or its like")
+def words_near_a_context_that_is_not_there(person):
+    import interpret_prompt
+
+    torch.save({"state_dict": {"weight": torch.zeros(2, 2)}}, person.folder / "model.pth.tar-1")
+    person.type(interpret_prompt.main, "model.pth.tar-1", "3", "--backbone", "tiny")
+
+
+@case(
+    "ctx in <file> has <n> values a vector, tokens of <backbone> have <n>: name the backbone that it was trained with, "
+    "--backbone NAME or PATH"
+)
+def words_near_a_context_of_another_backbone(person):
+    import interpret_prompt
+
+    torch.save({"ctx": torch.zeros(4, 512)}, person.folder / "model.pth.tar-1")
+    person.type(interpret_prompt.main, "model.pth.tar-1", "3", "--backbone", "tiny")
+
+
+@case("topk is <n>: give a number from 1 to <n>, the size of the vocabulary")
+def no_words_near_a_context(person):
+    import interpret_prompt
+
+    torch.save({"ctx": torch.zeros(4, 96)}, person.folder / "model.pth.tar-1")
+    person.type(interpret_prompt.main, "model.pth.tar-1", "0", "--backbone", "tiny")

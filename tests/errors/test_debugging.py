@@ -12,6 +12,7 @@ COMMANDS = {
     "benchmark.py": ("benchmark", "main", "report nowhere"),
     "tune.py": ("tune", "main", "CoOp --datasets digits --grid OPTIM.LR"),
     "parse_test_res.py": ("parse_test_res", "main", "nowhere"),
+    "interpret_prompt.py": ("interpret_prompt", "main", "nowhere 3"),
     "draw_curves.py": ("draw_curves", "main", "nowhere"),
     "python -m datasets.prepare": ("datasets.prepare.__main__", "main", "nothing"),
     "python -m datasets.check": ("datasets.check.__main__", "main", "nothing"),

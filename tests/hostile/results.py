@@ -1,4 +1,6 @@
-"""results.json and log.txt of finished runs with damaged bytes or other values, through tables and the report page."""
+"""results.json, log.txt and predictions.csv of finished runs with damaged bytes or other values, through tables and the
+report page.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,16 @@ RESULTS = {
     "peak_memory_mb": 812.5,
     "seconds": {"train": 10.0, "test": 1.0, "total": 15.0},
     "environment": VERSIONS,
+    "predictions": "predictions.csv",
     "tested_model": {"model_dir": "output/base2new/train_base/digits/shots_16/CoOp/tiny/seed1", "epoch": 5},
     "config": {**CONFIG, "INPUT": {"SIZE": "(32, 32)"}, "MODEL": {"BACKBONE": {"PATH": "/weights/a.pt"}}},
 }
 RUN = "digits/{}/tiny_16shots/seed{}"
+PREDICTIONS = (
+    b"path,label,prediction,probability,rank,label_id,prediction_id\n"
+    b'"digits/a, b.png","zero","zero",0.98,1,0,0\n"/dev/zero","caf\xc3\xa9","zero",0.51,2,1,0\n'
+    b'"\xff.png","","a ""b""",1.0,3,2,1\n'
+)
 
 
 class Tags(HTMLParser):
@@ -62,6 +70,9 @@ def load(content: tuple[str, bytes], folder: Path) -> None:
         run.mkdir(parents=True)
         if seed == 1 and name == "log.txt":
             (run / "log.txt").write_bytes(written)
+        elif seed == 1 and name == "predictions.csv":
+            (run / "results.json").write_bytes(whole)
+            (run / "predictions.csv").write_bytes(written)
         else:
             (run / "results.json").write_bytes(written if seed == 1 else whole)
             (run / "log.txt").write_bytes(written if seed == 1 else b"")
@@ -84,6 +95,7 @@ RESULT_FILES = Kind(
         st.tuples(st.sampled_from(["results.json", "name"]), restructured([RESULTS, _WITHOUT_MODEL]).map(_as_json)),
         st.tuples(st.just("results.json"), damaged([_as_json(RESULTS)])),
         st.tuples(st.just("log.txt"), damaged([log(CONFIG, 75.0).encode()])),
+        st.tuples(st.just("predictions.csv"), damaged([PREDICTIONS])),
     ),
     load,
     13,

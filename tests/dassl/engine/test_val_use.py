@@ -52,3 +52,5 @@ def test_settings_of_the_test_use_val():
     assert use(TEST__FINAL_MODEL="best_val", only_tests=True) == ""
     assert use(TEST__FINAL_MODEL="best_val", TEST__NO_TEST="True") == ""
     assert "TEST.SPLIT val" in use(TEST__SPLIT="val", only_tests=True)
+    assert "TEST.CALIBRATE" in use(TEST__CALIBRATE="True", TRAINER__NAME="CoOp")
+    assert "TEST.CALIBRATE" in use(TEST__CALIBRATE="True", only_tests=True)
