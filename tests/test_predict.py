@@ -18,6 +18,7 @@ from trainers.tuned_clip import TunedCLIP
 COLOURS = {"blue": (20, 20, 230), "green": (20, 200, 20), "red": (230, 20, 20)}
 TRAINERS = ("MuDPT", "CoCoOp", "VPT", "TCP", "CLIP_LoRA", "CLIP_Adapter", "TipAdapter", "LinearProbe")
 CSC = "CoOp of its own context for each class"
+CALIBRATED = "calibrated KgCoOp"
 QUICK = ["DATASET.NUM_SHOTS", "2", "DATALOADER.NUM_WORKERS", "0"]
 
 
@@ -48,6 +49,8 @@ def runs(tmp_path_factory, root_of_project):
     for trainer in TRAINERS:
         more = [] if trainer in ("TipAdapter", "LinearProbe") else ["OPTIM.MAX_EPOCH", "1"]
         train_on(data, root_of_project, trainer, folder / trainer, *more)
+    calibrated = ["OPTIM.MAX_EPOCH", "1", "TEST.CALIBRATE", "True"]
+    train_on(data, root_of_project, "KgCoOp", folder / CALIBRATED, *calibrated)
     own = ["OPTIM.MAX_EPOCH", "1", "TRAINER.COOP.CSC", "True", "TRAINER.COOP.CTX_INIT", ""]
     train_on(data, root_of_project, "CoOp", folder / CSC, *own)
     train_on(data, root_of_project, "ZeroshotCLIP", folder / "ZeroshotCLIP", flags=["--eval-only"])
@@ -69,7 +72,7 @@ def typed(capsys, *words):
     return code, list(csv.DictReader(io.StringIO(out))), error
 
 
-@pytest.mark.parametrize("trainer", [*TRAINERS, CSC, "ZeroshotCLIP"])
+@pytest.mark.parametrize("trainer", [*TRAINERS, CSC, CALIBRATED, "ZeroshotCLIP"])
 def test_without_the_dataset_the_answers_are_those_of_the_runs_own_test(trainer, runs, capsys):
     wanted = answers(runs / trainer)
     paths = [runs / "test" / path.removeprefix("mine/") for path in wanted]

@@ -30,6 +30,7 @@ class ModelRecord:
         backbone_hash: see `weights_hash`.
         class_names, dataset, template, images: as `Task`.
         preprocessing: see `Preprocessing`.
+        temperature: what logits are divided by before the softmax, see TEST.CALIBRATE.
         run: the run that trained it, as results.json has it; empty where it is not known.
     """
 
@@ -43,6 +44,7 @@ class ModelRecord:
     template: str
     images: int
     preprocessing: Preprocessing
+    temperature: float = 1.0
     run: dict = field(default_factory=dict)
 
     @property

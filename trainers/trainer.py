@@ -145,6 +145,7 @@ class MethodTrainer(TrainerX):
             template=task.template,
             images=task.images,
             preprocessing=Preprocessing.from_cfg(cfg),
+            temperature=self.temperature or 1.0,
         ).to_dict()
 
     # the loop

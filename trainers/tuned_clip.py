@@ -217,7 +217,7 @@ class TunedCLIP(nn.Module):
         """Preprocessed images (B, 3, H, W) -> probabilities (B, C), float32, on the CPU."""
         with computing_in(self.precision, self.device):
             logits = self(images.to(self.device))
-        return logits.float().softmax(dim=-1).cpu()
+        return (logits.float() / self.record.temperature).softmax(dim=-1).cpu()
 
     def predict(
         self, images: Sequence[str | os.PathLike | Image.Image] | Tensor, batch_size: int = BATCH_SIZE
