@@ -244,7 +244,7 @@ def describe(tuned: TunedCLIP) -> dict:
     return tuned.record.to_dict() | {
         "learned_hash": weights_hash(tuned.method),
         "image_size": tuned.clip.visual.input_resolution,
-        "interpolation": preprocessing.interpolation,
+        "interpolation": preprocessing.interpolation.removeprefix("fast_"),  # Pillow's name of the filter
         "mean": preprocessing.mean if normalized else (0.0, 0.0, 0.0),
         "std": preprocessing.std if normalized else (1.0, 1.0, 1.0),
         "templates": tuned.method.plain_templates(),
