@@ -184,7 +184,7 @@ def encode_class_text(clip: CLIP, text: ClassText, prompts: Prompts, chunk_class
     key = prefix[0][0]  # (P, h, p, d/h)
     prefixes = key.shape[0]
     at_once = tokens_at_once(clip.transformer.width, key.dtype, key.device) // (row_length * prefixes)
-    if torch.compiler.is_exporting():  # for any number of prefixes
+    if isinstance(prefixes, torch.SymInt):  # an export for any number of images
         at_once = rows
     encode = _encode_own
     if chunk_classes > 0 and torch.is_grad_enabled():

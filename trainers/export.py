@@ -165,9 +165,10 @@ def write_program(tuned: TunedCLIP, path: str) -> Logits:
 
 
 def write_state_dict(tuned: TunedCLIP, path: str) -> Logits:
-    """Write `merged_clip` as a state dict in OpenAI's layout; returns what it and the templates classify as."""
+    """Write `merged_clip` as a state dict in OpenAI's layout; returns zero-shot classification by it."""
     merged = merged_clip(tuned)
     torch.save(merged.state_dict(), path)
+    merged.load_state_dict(torch.load(path, weights_only=True))
     weights = zero_shot_weights(merged, tuned.class_names, tuned.method.plain_templates())
     return lambda images: F.normalize(merged.visual(images), dim=-1) @ weights.t()
 
@@ -178,7 +179,7 @@ class Format:
 
     Attributes:
         file: its name.
-        write: (float32 model on the CPU, path) -> the file's own images -> logits.
+        write: of a float32 model on the CPU, to a path; returns what the file makes of images.
     """
 
     file: str
