@@ -54,5 +54,7 @@ setup(
             "selenium>=4.20",
         ],
         "curves": ["tensorboard"],
+        "export": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
+        "serve": ["gradio>=6"],
     },
 )

@@ -193,7 +193,10 @@ def encode_class_text(clip: TextEncoder, text: ClassText, prompts: Prompts, chun
     prefix = _encode_prefix(clip, text, prompts, context)
     rows, row_length = text.own.shape
     key = prefix[0][0]  # (P, h, p, d/h)
-    at_once = tokens_at_once(clip.transformer.width, key.dtype, key.device) // (row_length * len(key))
+    prefixes = key.shape[0]
+    at_once = tokens_at_once(clip.transformer.width, key.dtype, key.device) // (row_length * prefixes)
+    if isinstance(prefixes, torch.SymInt):  # an export for any number of images
+        at_once = rows
     encode = _encode_own
     if chunk_classes > 0 and torch.is_grad_enabled():
         at_once = min(at_once, chunk_classes * rows // text.n_classes)
@@ -234,17 +237,17 @@ def _encode_own(
     x = _embed(clip, entries, None if text.context_in_prefix else context, class_of)
     x = x + clip.positional_embedding.to(clip.dtype)[text.position_of[rows]]
     x = x.flatten(0, 1)  # (R, T, d), or (P R, T, d) where the context of each image is among these tokens
-    prefixes, hidden = len(prefix[0][0]), x.new_full((), float("-inf"))
+    prefixes, hidden = prefix[0][0].shape[0], x.new_full((), float("-inf"))
     mask = torch.where(text.visible[rows], hidden.new_zeros(()), hidden)  # (R, T, p + T)
     mask = mask.repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
 
     def of_every_prefix(own: Tensor) -> Tensor:
         """What is still the same for all prefixes, (R, ...), as (P R, ...)."""
-        return own if len(own) == len(mask) else own.repeat(prefixes, *[1] * (own.dim() - 1))
+        return own if own.shape[0] == mask.shape[0] else own.repeat(prefixes, *[1] * (own.dim() - 1))
 
     def after_prefix(shared: Tensor, own: Tensor) -> Tensor:
         """Keys or values (P, h, p, d/h) and (P R, h, T, d/h) as (P R, h, p + T, d/h)."""
-        shared = shared[:, None].expand(-1, len(own) // prefixes, -1, -1, -1).flatten(0, 1)
+        shared = shared[:, None].expand(-1, own.shape[0] // prefixes, -1, -1, -1).flatten(0, 1)
         return torch.cat([shared, own], dim=2)
 
     blocks = clip.transformer.resblocks

@@ -67,10 +67,10 @@ class VisionTransformer(nn.Module):
             if fresh is not None and len(fresh) != given:
                 raise ValueError(f"{len(fresh)} deep visual prompts were given to replace {given} shallow ones")
         x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d)
-        x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)  # (B, 1 + patches, d)
+        x = torch.cat([self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)  # (B, 1 + patches, d)
         x = x + self.positional_embedding.to(x.dtype)
         if prompts.visual is not None:
-            x = torch.cat([x, prompts.visual.to(x.dtype).expand(len(x), -1, -1)], dim=1)  # (B, 1 + patches + n, d)
+            x = torch.cat([x, prompts.visual.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)  # (B, 1 + patches + n, d)
         x = self.ln_pre(x)
         blocks = self.transformer.resblocks
         for i, block in enumerate(blocks):
@@ -80,7 +80,7 @@ class VisionTransformer(nn.Module):
                 x = block.encode(x, layer, wanted=1)  # only the class token is read
             elif fresh is not None:  # the last n positions are about to be replaced
                 x = block.encode(x, layer, wanted=x.shape[1] - len(fresh))
-                x = torch.cat([x, fresh.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+                x = torch.cat([x, fresh.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)
             else:
                 x = block.encode(x, layer)
         return self.ln_post(x[:, 0]) @ self.proj

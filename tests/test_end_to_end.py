@@ -402,7 +402,8 @@ def test_a_sweep_of_a_method_that_counts_iterations_ends_in_a_report(data, tmp_p
     for folder, batches, epochs in zip(folders, (2, 6), (3, 1), strict=True):  # 6 steps
         found, log = results(folder), (folder / "log.txt").read_text()
         assert found["epochs"] == epochs and found["config"]["OPTIM"]["MAX_EPOCH"] == 10
-        assert f"N_ITERS 3 x 2 shots: {epochs} epochs of {batches} steps instead of OPTIM.MAX_EPOCH 10" in log
+        told = f"TRAINER.CLIP_LORA and 2 shots ask for {epochs} epochs of {batches} steps instead of OPTIM.MAX_EPOCH 10"
+        assert told in log
         rates = [float(rate) for rate in re.findall(r"lr (\S+) eta", log)]
         assert rates[-2] == pytest.approx(0.005 * (1 + math.cos(math.pi * (epochs - 1) / epochs)) / 2, rel=1e-3)
     capsys.readouterr()

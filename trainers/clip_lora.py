@@ -98,12 +98,15 @@ class Adapters(PromptMethod):
 
         self.text = adapted(clip_model.transformer) if config.ENCODER != "vision" else nn.ModuleDict()
         self.vision = adapted(clip_model.visual.transformer) if config.ENCODER != "text" else nn.ModuleDict()
-        self.class_text = template_text(self.class_names, choose_template(task, RELEASED_TEMPLATES))
+        self.class_text = template_text(self.class_names, self.plain_templates()[0])
 
     @staticmethod
     def epochs(config: Config, shots: int, batches: int) -> int | None:
         steps = config.N_ITERS * shots
         return math.ceil(steps / batches) if steps > 0 and batches else None
+
+    def plain_templates(self) -> list[str]:
+        return [choose_template(self.task, RELEASED_TEMPLATES)]
 
     def forward(self) -> Prompts:
         return Prompts(text_layers=layers_of(self.text), visual_layers=layers_of(self.vision))

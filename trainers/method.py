@@ -114,6 +114,13 @@ class Method(nn.Module):
     def fit(self, features: TrainingFeatures) -> None:
         """Set the tensors from features of the training images, once, before the first step."""
 
+    def plain_templates(self) -> list[str]:
+        """Templates of the class names with which plain CLIP classifies as this method, see `trainers.export`.
+
+        What is learned, if anything, is then a `Layer.qkv` that is linear. []: plain CLIP cannot do it.
+        """
+        return []
+
     def begin_epoch(self) -> None:
         """Called before the steps of every epoch."""
 

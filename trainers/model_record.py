@@ -10,7 +10,8 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 
-from clip.model import CLIP
+from torch import nn
+
 from support.regular_file import regular_only
 from support.user_error import CheckpointError
 from trainers.method import Task
@@ -93,10 +94,10 @@ def read_record(folder: str) -> ModelRecord:
         raise CheckpointError(f"{file} is damaged ({error}): train again, or take another folder") from error
 
 
-def weights_hash(clip_model: CLIP) -> str:
-    """SHA-256 of CLIP's tensors as float32: the same whatever file, layout or precision they come from."""
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of a module's tensors as float32: the same whatever file, layout or precision they come from."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(clip_model.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -30,6 +30,9 @@ class ZeroShot(HeadMethod):
         """Templates whose text features are averaged: one per dataset."""
         return [choose_template(self.task)]
 
+    def plain_templates(self) -> list[str]:
+        return self.templates()
+
     def forward(self, features: Tensor) -> Tensor:
         return self.scale * F.normalize(features, dim=-1) @ self.text_features.t()
 

@@ -138,12 +138,12 @@ cases(
         "<name> is not a CLIP with OpenAI's architecture: <difference>; choose another": (
             "MODEL.BACKBONE.NAME open_clip:coca_ViT-B-32/laion2b_s13b_b90k",
         ),
-        '<key> is "<value>": choose one of <names>': ("TRAINER.COOP.PREC fp31",),
+        '<key> is "<value>"<did you mean>: choose one of <names>': ("TRAINER.COOP.PREC fp31",),
         "a context of <n> tokens leaves no room in CLIP's <n>: lower N_CTX": (
             "TRAINER.COOP.N_CTX 77 TRAINER.COOP.CTX_INIT ''",
         ),
         'class name "<name>" has <n> tokens but beside <n> context tokens only <n> fit into CLIP\'s <n>: shorten the name '
-        "in the data set, or lower N_CTX": ("DATASET.NAME DigitsWithALongName TRAINER.COOP.CTX_INIT ''",),
+        "in the dataset, or lower N_CTX": ("DATASET.NAME DigitsWithALongName TRAINER.COOP.CTX_INIT ''",),
         'TRAINER.COOP.CSC True needs a random context, but CTX_INIT is "<words>": set TRAINER.COOP.CTX_INIT ""': (
             "TRAINER.COOP.CSC True",
         ),
@@ -164,10 +164,6 @@ cases(
         "TRAINER.PROGRAD.CTX_INIT False": ("TRAINER.PROGRAD.N_CTX 1 TRAINER.PROGRAD.CTX_INIT True", "ProGrad"),
         "TRAINER.TCP: <n> context tokens leave too little room for the class names: lower N_CTX, or the number of words in "
         "CTX_INIT": ("TRAINER.TCP.N_CTX 75 TRAINER.TCP.CTX_INIT ''", "TCP"),
-        "TRAINER.TCP.DEPTH is <n>: the class prompts enter before layer 2 or a later one": (
-            "TRAINER.TCP.DEPTH 1",
-            "TCP",
-        ),
         "TRAINER.TIP_ADAPTER.SEARCH_SCALE is <value>: give [] or largest beta and alpha, above <n>": (
             "TRAINER.TIP_ADAPTER.SEARCH_SCALE [1.0]",
             "TipAdapter",
