@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import train
+from tests.small_data import few_digits
 
 ROOT = Path(__file__).parents[1]
 STEP = re.compile(r"epoch \[(\d+)/\d+\] batch \[(\d+)/\d+\] .*?loss ([\d.]+) .*acc ([\d.]+)")
@@ -66,7 +67,7 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     spec = importlib.util.spec_from_file_location("distributed_runs", ROOT / "tests/distributed_runs.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    data = folder / "data"
+    data = few_digits(folder / "data")
 
     done = torchrun("train.py", *arguments(data, folder / "mudpt-two", "MuDPT", *MUDPT_BEST))
     assert done.returncode == 0, done.stderr
