@@ -11,6 +11,4 @@ ruff check .
 ruff format --check .
 shellcheck .ci/run scripts/*.sh scripts/*/*.sh
 # Files are handed out in the order of tests/conftest.py, not those with most tests first.
-# one worker more than there are cores, because some tests wait for a cluster's queue or for other processes
-workers=$(($(nproc) < 7 ? $(nproc) + 1 : 8))
-exec python -m pytest --numprocesses "$workers" --dist loadfile --no-loadscope-reorder "$@"
+exec python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder "$@"
