@@ -1,6 +1,7 @@
 """PromptSRC: logits, loss and gradients of its released code, and its averaging over epochs."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -80,7 +81,7 @@ def test_an_average_is_not_continued_with_other_weights():
             EpochAverage([0.2, 0.3, 0.5]).load_state(others, torch.device("cpu"))
 
 
-def test_that_best_val_may_leave_the_average_out_is_told(root, tmp_path, capsys):
+def test_that_best_val_may_leave_the_average_out_is_told_and_every_loss_term_logged(root, tmp_path, capsys):
     arguments = [
         *("--root", str(tmp_path), "--seed", "1", "--trainer", "PromptSRC", "--output-dir", str(tmp_path / "run")),
         *("--dataset-config-file", str(root / "configs/datasets/digits.yaml")),
@@ -90,6 +91,9 @@ def test_that_best_val_may_leave_the_average_out_is_told(root, tmp_path, capsys)
     ]
     assert train.run(arguments) == 0
     assert capsys.readouterr().out.count("last_step tests the average") == 1
+    log = (tmp_path / "run/log.txt").read_text()
+    for term in ("loss", "cross_entropy", "text_distance", "image_distance", "logits_divergence"):
+        assert re.search(rf" {term} \d+\.\d+ ", log)
 
 
 @pytest.mark.parametrize(
