@@ -24,7 +24,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.export import Dim
 
 from clip.model import CLIP, Transformer
 from clip.prompts import Layer
@@ -40,7 +39,6 @@ Logits = Callable[[Tensor], Tensor]  # images (N, 3, S, S), normalised -> logits
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # the extra "export" of setup.py
 LARGEST_ONNX = 2**31 - 2**24  # bytes of tensors in a graph's own file, for a limit of protobuf; else a file beside it
-BATCH = ({0: Dim("batch")},)  # the first dimension of the images may have any size
 TOLERANCE = 1e-3  # between a file's logits and the model's, more where they are above 100
 
 
@@ -85,6 +83,11 @@ class Head(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.method(self.visual(images))
+
+
+def any_batch_size() -> tuple:
+    """The dynamic shapes of a program of images: their first dimension may have any size."""
+    return ({0: torch.export.Dim("batch")},)  # made here, because it takes PyTorch half a second to import
 
 
 @torch.no_grad()
@@ -144,7 +147,7 @@ def write_onnx(tuned: TunedCLIP, path: str) -> Logits:
             path,
             input_names=["images"],
             output_names=["logits"],
-            dynamic_shapes=BATCH,
+            dynamic_shapes=any_batch_size(),
             dynamo=True,
             external_data=size > LARGEST_ONNX,
             verbose=False,
@@ -160,7 +163,8 @@ def write_program(tuned: TunedCLIP, path: str) -> Logits:
         CheckpointError: the exporter cannot write this method.
     """
     with exporting(tuned), torch.no_grad():
-        torch.export.save(torch.export.export(classifier(tuned), (example(tuned),), dynamic_shapes=BATCH), path)
+        program = torch.export.export(classifier(tuned), (example(tuned),), dynamic_shapes=any_batch_size())
+    torch.export.save(program, path)
     return torch.export.load(path).module()
 
 
