@@ -108,28 +108,28 @@ def transformer(
         deep: prompts of the layers above the first.
         replace: (tokens, prompts of a layer) -> the tokens with these prompts in their places.
     """
+    x = x.transpose(0, 1)  # (L, B, d), the order of torch's attention, in which the released codes stay, too
     i = 0
     while f"{prefix}.resblocks.{i}.ln_1.weight" in state:
         if deep is not None and 1 <= i <= len(deep) and deep[i - 1] is not None:
-            x = replace(x, deep[i - 1])
+            x = replace(x.transpose(0, 1), deep[i - 1]).transpose(0, 1)
         x = layer(state, f"{prefix}.resblocks.{i}", x, mask)
         i += 1
-    return x
+    return x.transpose(0, 1)
 
 
 def layer(state: State, prefix: str, x: Tensor, mask: Tensor | None) -> Tensor:
-    """One pre-norm layer, (B, L, d) -> (B, L, d): x + attention(ln_1(x)), then x + mlp(ln_2(x))."""
+    """One pre-norm layer, (L, B, d) -> (L, B, d): x + attention(ln_1(x)), then x + mlp(ln_2(x))."""
     x = x + attention(state, f"{prefix}.attn", layer_norm(state, f"{prefix}.ln_1", x), mask)
     hidden = F.linear(
         layer_norm(state, f"{prefix}.ln_2", x), state[f"{prefix}.mlp.c_fc.weight"], state[f"{prefix}.mlp.c_fc.bias"]
-    )  # (B, L, 4 d)
+    )  # (L, B, 4 d)
     hidden = hidden * torch.sigmoid(1.702 * hidden)  # QuickGELU
     return x + F.linear(hidden, state[f"{prefix}.mlp.c_proj.weight"], state[f"{prefix}.mlp.c_proj.bias"])
 
 
 def attention(state: State, prefix: str, x: Tensor, mask: Tensor | None) -> Tensor:
-    """torch's own multi-head self-attention, (B, L, d) -> (B, L, d)."""
-    x = x.transpose(0, 1)  # (L, B, d), the order that torch's function takes
+    """torch's own multi-head self-attention, (L, B, d) -> (L, B, d)."""
     attended, _ = F.multi_head_attention_forward(
         query=x,
         key=x,
@@ -147,7 +147,7 @@ def attention(state: State, prefix: str, x: Tensor, mask: Tensor | None) -> Tens
         need_weights=False,
         attn_mask=mask,
     )
-    return attended.transpose(0, 1)
+    return attended
 
 
 def layer_norm(state: State, prefix: str, x: Tensor) -> Tensor:
