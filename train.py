@@ -24,8 +24,9 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from comparison.model_config import config_of_model
-from comparison.run_spec import RunSpec
+from comparison.run_spec import RESULTS, RunSpec
 from support import standard_streams, user_error
+from support.json_file import json_if_readable
 from support.user_error import ConfigError, UserError, did_you_mean, is_debugging, print_error, user_message
 
 # PyTorch takes seconds to import: what needs it is imported where it is used, so that --help and typing errors answer
@@ -575,11 +576,10 @@ def class_counts(trainer, eval_only: bool, model_run: str) -> dict[str, tuple[in
 
 def class_counts_of(model_run: str) -> list[int] | None:
     """Training images per class, of the smallest and the largest, by the results in `model_run`; None if not told."""
-    from dassl.utils import read_json
-
+    results = json_if_readable(os.path.join(model_run, RESULTS))
     try:
-        counts = read_json(os.path.join(model_run, "results.json"))["images_per_class"]["train"]
-    except (KeyError, OSError, TypeError, UserError):
+        counts = results["images_per_class"]["train"]
+    except (KeyError, TypeError):
         return None
     whole = isinstance(counts, list) and all(type(number) is int and number >= 0 for number in counts)
     return counts if whole and len(counts) == 2 else None
@@ -682,7 +682,7 @@ def main(args: argparse.Namespace) -> None:
                 },
                 "tested_model": {"model_dir": args.model_dir, "epoch": epoch} if args.eval_only else None,
             },
-            os.path.join(cfg.OUTPUT_DIR, "results.json"),
+            os.path.join(cfg.OUTPUT_DIR, RESULTS),
         )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 
-from support.regular_file import regular_only
+from comparison.run_spec import RESULTS
+from support.json_file import json_if_readable
 
 OF_METHOD = ("TRAINER", "INPUT", "MODEL", "DATALOADER", "OPTIM")  # what the method's configuration file sets
 
@@ -30,9 +30,6 @@ def config_of_model(args: argparse.Namespace) -> dict:
 
 
 def _config_in(folder: str) -> dict:
-    try:
-        with open(os.path.join(folder, "results.json"), encoding="utf-8", opener=regular_only) as file:
-            config = json.load(file)["config"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
+    results = json_if_readable(os.path.join(folder, RESULTS))
+    config = results.get("config") if isinstance(results, dict) else None
     return config if isinstance(config, dict) else {}

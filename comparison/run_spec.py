@@ -8,14 +8,13 @@ it. Only the output of upstream's code, which records nothing, is placed by its 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.regular_file import regular_only
+from support.json_file import json_if_readable
 
 if TYPE_CHECKING:
     from dassl.config import CfgNode
@@ -184,11 +183,7 @@ class RunSpec:
     @classmethod
     def of_model(cls, folder: Path) -> RunSpec | None:
         """The spec of the training run in ``folder``: its record, else what upstream's layout tells, else None."""
-        try:
-            with open(folder / RESULTS, encoding="utf-8", opener=regular_only) as file:
-                results = json.load(file)
-        except (OSError, ValueError, RecursionError):
-            results = None
+        results = json_if_readable(folder / RESULTS)
         recorded = cls.of_record(results.get("run")) if isinstance(results, dict) else None
         spec = recorded or cls.of_folder(folder)
         return replace(spec, model=None) if spec else None

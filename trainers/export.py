@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from clip.model import CLIP, Transformer
 from clip.prompts import Layer
 from dassl.utils import write_json
-from support.regular_file import regular_only
+from support.json_file import json_if_readable
 from support.user_error import CheckpointError, ConfigError, OutputError, cannot_write
 from trainers.method import HeadMethod
 from trainers.model_record import MODEL, weights_hash
@@ -275,17 +275,8 @@ def check_folder(folder: str, description: dict) -> None:
     others = sorted(set(os.listdir(folder)) - own)
     if others:
         raise OutputError(f"{folder} holds other files ({others[0]}): name a new folder for the exported model")
-    if os.listdir(folder) and _content(os.path.join(folder, MODEL)) != json.loads(json.dumps(description)):
+    if os.listdir(folder) and json_if_readable(os.path.join(folder, MODEL)) != json.loads(json.dumps(description)):
         raise OutputError(f"{folder} holds the export of another model: name a new folder, or delete that one")
-
-
-def _content(file: str) -> object:
-    """What a JSON file holds; None where it is missing or damaged."""
-    try:
-        with open(file, encoding="utf-8", opener=regular_only) as stream:
-            return json.load(stream)
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def example(tuned: TunedCLIP, count: int = 5) -> Tensor:

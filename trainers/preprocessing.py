@@ -15,11 +15,10 @@ from dassl.config import get_cfg_default
 from dassl.data.datasets.build import images_as_shown
 from dassl.data.transforms import build_transform
 from dassl.data.transforms.image_ops import suffices
+from dassl.data.transforms.transforms import AT_TEST
 from dassl.utils import read_image
 from dassl.utils.pixels import to_rgb
 from support.user_error import DataError
-
-AT_TEST = ("normalize", "instance_norm")  # those of INPUT.TRANSFORMS that a test applies
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dassl.data import build_data_loader
+from dassl.engine.val_use import tests_its_val_images
 from dassl.utils import progress_bar
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ class TrainingFeatures:
         if not self._val_is_known:
             self._val_is_known = True
             trainer = self._trainer
-            dataset = trainer.dm.dataset
-            test = {item.impath for item in dataset.test}
-            if trainer.val_loader is None or any(item.impath in test for item in dataset.val):
+            if trainer.val_loader is None or tests_its_val_images(trainer.dm.dataset):
                 print(f"{trainer.cfg.DATASET.NAME} has no val images that are not test images: {instead}")
             else:
                 self._val = self._encode(trainer.val_loader, "val features")

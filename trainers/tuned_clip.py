@@ -27,7 +27,7 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
 from dassl.utils.atomic import atomic_write
 from support.user_error import CheckpointError, DataError
-from trainers.checkpoints import check_fits, load_folder, read_checkpoint
+from trainers.checkpoints import Checkpoint, load_folder, load_learned, read_checkpoint
 from trainers.frozen_clip import HALF_PRECISIONS, computing_in, usable_precision
 from trainers.method import HeadMethod, Method, Outputs
 from trainers.model_record import MODEL, ModelRecord, read_record, weights_hash
@@ -196,9 +196,7 @@ class TunedCLIP(nn.Module):
         task = replace(self.record.task, class_names=list(class_names))
         method = type(self.method)(self.method.config, task, self.clip).to(self.device)
         if tensors := self.method.state_dict():
-            if self.method.count_classes(tensors) is not None:
-                tensors = method.select_classes(tensors, self.class_names)
-            method.load_state_dict(tensors)
+            load_learned(method, Checkpoint("the model", tensors, None, {"class_names": self.class_names}), self.clip)
         tuned = TunedCLIP(self.clip, method).eval()
         tuned.record, tuned.precision = replace(self.record, class_names=list(class_names)), self.precision
         return tuned
@@ -284,8 +282,4 @@ def _load_tensors(method: Method, folder: str, record: ModelRecord, clip_model: 
     path = os.path.join(folder, TENSORS)
     if not os.path.isfile(path):
         raise CheckpointError(f"{folder} holds {MODEL}, but no {TENSORS}: save the model again")
-    tensors = read_checkpoint(path).tensors
-    if method.count_classes(tensors) is not None:
-        tensors = method.select_classes(tensors, record.class_names)
-    check_fits(tensors, method.state_dict(), path)
-    method.load_state_dict(tensors)
+    load_learned(method, replace(read_checkpoint(path), run={"class_names": record.class_names}), clip_model)

@@ -48,7 +48,7 @@ from support.user_error import shorten
 from .epoch_batches import EpochBatches
 from .simple_net import SimpleNet
 from .trainer_base import TrainerBase
-from .val_use import chooses_epoch_on_val
+from .val_use import chooses_epoch_on_val, tests_its_val_images
 
 SHOWN_PATHS = 3  # of a batch's images in an error message
 SMALLEST_LOSS_SCALE = 2.0**-16  # of mixed precision, which begins with 2**16 and halves at every overflow
@@ -325,7 +325,7 @@ class SimpleTrainer(TrainerBase):
             raise ConfigError(f"{what}, which TEST.SPLIT val tests: set one of the two back")
         if self.val_loader is None:
             raise ConfigError(f"{what}, but {name} has none here: add some, or set it to False")
-        if {item.impath for item in self.dm.dataset.val} & {item.impath for item in self.dm.dataset.test}:
+        if tests_its_val_images(self.dm.dataset):
             raise ConfigError(f"{what}, but those of {name} are its test images: set it to False")
 
     def seed_epoch(self) -> None:

@@ -10,6 +10,12 @@ def chooses_epoch_on_val(cfg) -> bool:
     return cfg.TEST.FINAL_MODEL == "best_val" and not cfg.TEST.NO_TEST
 
 
+def tests_its_val_images(dataset) -> bool:
+    """Whether test images are among the val images, as ImageNet's are: nothing may be chosen on those."""
+    test = {item.impath for item in dataset.test}
+    return any(item.impath in test for item in dataset.val or ())
+
+
 def use_of_val(cfg, only_tests: bool = False) -> str:
     """Return what uses the val images in the run that `cfg` describes, as subject and verb of a sentence; "": nothing.
 

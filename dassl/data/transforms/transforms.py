@@ -87,7 +87,7 @@ _ON_TENSORS: dict[str, Callable] = {
     "gaussian_noise": lambda inp: ops.GaussianNoise(inp.GN_MEAN, inp.GN_STD),
     "instance_norm": lambda inp: ops.InstanceNormalization(),
 }
-_AT_TEST = ("normalize", "instance_norm")
+AT_TEST = ("normalize", "instance_norm")  # those that a test applies
 
 
 def three(inp, key: str) -> list[float]:
@@ -161,7 +161,7 @@ def build_transform(cfg, is_train: bool = True, choices: Iterable[str] | None = 
         after = [_made(_ON_TENSORS, name, inp) for name in _ON_TENSORS if name in choices]
     else:
         steps = [ops.Resize(max(inp.SIZE), _mode(inp)), ops.CenterCrop(inp.SIZE)]
-        after = [_ON_TENSORS[name](inp) for name in _AT_TEST if name in choices]
+        after = [_ON_TENSORS[name](inp) for name in AT_TEST if name in choices]
     steps += [ops.ToTensor(), *after]
 
     print(f"Building transform_{'train' if is_train else 'test'}")
