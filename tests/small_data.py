@@ -1,4 +1,4 @@
-"""The embedded data sets with few images, for tests of runs in which another image would show nothing more."""
+"""The embedded datasets with few images, for tests of runs in which another image would show nothing more."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def few_digits(root: Path) -> Path:
 
 
 def draw_few(root: Path, *names: str) -> Path:
-    """Draw data sets below a data root with two images per class in each part; returns the root."""
+    """Draw datasets below a data root with two images per class in each part; returns the root."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawn, "IMAGES_PER_CLASS", FEW_PER_CLASS)
         for name in names:

@@ -1,6 +1,7 @@
 """predictions.csv and what results.json says with it, through the command line, with a third party's trainer."""
 
 import csv
+import io
 import json
 from collections import OrderedDict
 
@@ -9,9 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+import benchmark
 import train
-from dassl.engine import TRAINER_REGISTRY, TrainerX
+from dassl.engine import TRAINER_REGISTRY
 from dassl.evaluation import EVALUATOR_REGISTRY, EvaluatorBase
+from tests.comparison.test_page import stored, unpacked
+from tests.pixel_trainer import PixelTrainer
 
 CLASSES = {"a, b": "red, or so", "Grün": 'the "green" one', "blue": "blue", "d": "d", "e": "e", "f": "f"}
 IMAGES = {"train": 4, "val": 3, "test": 5}
@@ -19,7 +23,7 @@ QUICK = ["INPUT.SIZE", "(8, 8)", "INPUT.TRANSFORMS", "['normalize']", "DATALOADE
 
 
 @TRAINER_REGISTRY.register(force=True)
-class PixelClassifier(TrainerX):
+class PixelClassifier(PixelTrainer):
     """One linear layer on the pixels, as upstream writes a trainer."""
 
     def build_model(self):
@@ -28,15 +32,6 @@ class PixelClassifier(TrainerX):
         self.optim = torch.optim.SGD(self.model.parameters(), lr=self.cfg.OPTIM.LR)
         self.sched = torch.optim.lr_scheduler.ConstantLR(self.optim)
         self.register_model("classifier", self.model, self.optim, self.sched)
-
-    def forward_backward(self, batch):
-        images, labels, _ = self.parse_batch_train(batch)
-        loss = torch.nn.functional.cross_entropy(self.model_inference(images), labels)
-        self.model_backward_and_update(loss)
-        return {"loss": loss.item()}
-
-    def model_inference(self, images):
-        return self.model(images.flatten(1))
 
 
 @TRAINER_REGISTRY.register(force=True)
@@ -173,6 +168,21 @@ def test_the_confusion_matrix_is_a_table_and_a_picture(run):
     Image.open(folder / "cmat.png").verify()
     with open(folder / "cmat.csv", encoding="utf-8", newline="") as file:
         assert next(csv.reader(file)) == ["true class", *(CLASSES[name] for name in sorted(CLASSES))]
+
+
+def test_a_report_shows_a_metric_of_a_run_and_the_page_its_mistakes(run, capsys):
+    folder = run(epochs=2)
+    metrics, wrong = results(folder)["metrics"], [row for row in rows(folder) if row["rank"] != "1"]
+    page = folder.parent / "page.html"
+    command = ["report", str(folder.parent), "--metric", "brier_score", "--format", "csv", "--html", str(page)]
+    capsys.readouterr()
+    assert benchmark.main(command) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out.partition("\n\n")[0]))
+    assert float(row["brier_score"]) == pytest.approx(metrics["brier_score"])
+    (opened,) = stored(page.read_text(encoding="utf-8"))["runs"]
+    shown = [image["path"] for image in json.loads(unpacked(opened["mistakes"]))["images"]]
+    wrong.sort(key=lambda row: -float(row["probability"]))
+    assert shown == [row["path"] for row in wrong[:12]] and shown
 
 
 # calibration

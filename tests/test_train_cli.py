@@ -14,8 +14,9 @@ from PIL import Image
 
 import train
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
-from dassl.engine import TRAINER_REGISTRY, TrainerX
+from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import UserError
+from tests.pixel_trainer import PixelTrainer
 
 COOP_FLAGS = """--root --output-dir --resume --seed --source-domains --target-domains --transforms --config-file
 --dataset-config-file --trainer --backbone --head --eval-only --model-dir --load-epoch --no-train""".split()
@@ -39,7 +40,7 @@ class ThirdPartyColours(DatasetBase):
 
 
 @TRAINER_REGISTRY.register()
-class ThirdPartyLinear(TrainerX):
+class ThirdPartyLinear(PixelTrainer):
     """One linear layer on the pixels, one of whose tensors is not trained."""
 
     def build_model(self):
@@ -48,15 +49,6 @@ class ThirdPartyLinear(TrainerX):
         self.optim = torch.optim.SGD([self.model.weight], lr=self.cfg.OPTIM.LR)
         self.sched = torch.optim.lr_scheduler.ConstantLR(self.optim)
         self.register_model("classifier", self.model, self.optim, self.sched)
-
-    def forward_backward(self, batch):
-        images, labels, _ = self.parse_batch_train(batch)
-        loss = torch.nn.functional.cross_entropy(self.model_inference(images), labels)
-        self.model_backward_and_update(loss)
-        return {"loss": loss.item()}
-
-    def model_inference(self, images):
-        return self.model(images.flatten(1))
 
 
 @TRAINER_REGISTRY.register()

@@ -168,7 +168,7 @@ def every_trainer() -> None:
 def main() -> None:
     os.makedirs(WORK, exist_ok=True)
     began = time.time()
-    end(start(["--no-train", *arguments("MuDPT", "first")]))  # writes the data set
+    end(start(["--no-train", *arguments("MuDPT", "first")]))  # writes the dataset
     emit("endtoend", case="first start", seconds=time.time() - began)
     attempt(
         "endtoend",

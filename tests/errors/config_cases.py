@@ -29,7 +29,7 @@ class DigitsWithoutVal(Digits):
 
 @DATASET_REGISTRY.register()
 class DigitsTestedOnVal(Digits):
-    """A third party's data set whose test images are its val images, as ImageNet's are."""
+    """A third party's dataset whose test images are its val images, as ImageNet's are."""
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -193,9 +193,9 @@ cases(
         "TEST.CALIBRATE True fits the temperature on val images, which TEST.SPLIT val tests: set one of the two back": (
             "TEST.CALIBRATE True TEST.SPLIT val",
         ),
-        "TEST.CALIBRATE True fits the temperature on val images, but <data set> has none here: add some, or set it to "
+        "TEST.CALIBRATE True fits the temperature on val images, but <dataset> has none here: add some, or set it to "
         "False": ("DATASET.NAME DigitsWithoutVal TEST.CALIBRATE True",),
-        "TEST.CALIBRATE True fits the temperature on val images, but those of <data set> are its test images: set it to "
+        "TEST.CALIBRATE True fits the temperature on val images, but those of <dataset> are its test images: set it to "
         "False": ("DATASET.NAME DigitsTestedOnVal TEST.CALIBRATE True",),
         "TEST.FINAL_MODEL best_val: <data set> has no val split to choose by; use last_step": (
             "DATASET.NAME DigitsWithoutVal TEST.FINAL_MODEL best_val",
