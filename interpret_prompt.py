@@ -21,8 +21,6 @@ from support.user_error import CheckpointError, ConfigError, OneLineParser, exit
 if TYPE_CHECKING:
     from torch import Tensor
 
-FOLDER = "prompt_learner"  # of a run's checkpoints
-
 
 def nearest_tokens(vectors: Tensor, embedding: Tensor, topk: int) -> tuple[Tensor, Tensor]:
     """Distances (n, k) and token ids (n, k) of the nearest rows of ``embedding`` (V, d) to ``vectors`` (n, d).
@@ -38,26 +36,31 @@ def read_context(path: str) -> tuple[Tensor, list[str]]:
     """The tensor ``ctx`` of a checkpoint, (n, d) or (C, n, d), and the names of its C classes.
 
     Raises:
-        UserError: there is no such file, or no one ``ctx`` in it.
+        UserError: there is no such file, it is no checkpoint, or there is no one ``ctx`` in it.
     """
-    from support.state_dicts import find_state_dict
-    from support.tensor_file import check_finite, read_tensor_file
+    from trainers.checkpoints import LEARNED, read_checkpoint
 
-    file = find_checkpoint(path, (FOLDER,), epoch=None)
-    content = read_tensor_file(file)
-    tensors = find_state_dict(content) or {}
-    found = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] == "ctx"}
-    contexts = [tensor for tensor in found.values() if tensor.dim() in (2, 3)]
+    checkpoint = read_checkpoint(find_checkpoint(path, (LEARNED,), epoch=None, flag="CHECKPOINT"))
+    found = [tensor for name, tensor in checkpoint.tensors.items() if name.rpartition(".")[2] == "ctx"]
+    contexts = [tensor.float() for tensor in found if tensor.dim() in (2, 3)]
     if len(contexts) != 1:
-        there = f"its tensors are {shorten(list(tensors), 6)}" if tensors else "it has no tensors"
-        raise CheckpointError(f"{file} has no learned context ctx ({there}): name a checkpoint of CoOp or its like")
-    check_finite(found, file, advice="name another epoch")
-    run = content.get("run") if isinstance(content, dict) else None
-    names = run.get("class_names") if isinstance(run, dict) else None
-    count = len(contexts[0]) if contexts[0].dim() == 3 else 0
-    if not isinstance(names, list) or len(names) != count:
-        names = [f"class {number}" for number in range(count)]
-    return contexts[0].float(), names
+        raise CheckpointError(
+            f"{checkpoint.path} has no learned context ctx (its tensors are {shorten(list(checkpoint.tensors), 6)}): "
+            "name a checkpoint of CoOp or its like"
+        )
+    (context,) = contexts
+    names, count = checkpoint.class_names or [], len(context) if context.dim() == 3 else 0
+    return context, names if len(names) == count else [f"class {number}" for number in range(count)]
+
+
+def backbone_of(path: str) -> str:
+    """Name or path of the CLIP that a run's folder tells, else CoOp's ViT-B/16."""
+    from trainers.model_record import RESULTS, read_record
+
+    if not os.path.isfile(os.path.join(path, RESULTS)):
+        return "ViT-B/16"
+    record = read_record(path)
+    return record.backbone_path or record.backbone
 
 
 def interpret(args: argparse.Namespace) -> int:
@@ -66,10 +69,11 @@ def interpret(args: argparse.Namespace) -> int:
     import clip
     from clip.simple_tokenizer import SimpleTokenizer
 
-    embedding = clip.load(args.backbone, device="cpu")[0].token_embedding.weight.detach()
+    backbone = args.backbone or backbone_of(args.checkpoint)
+    embedding = clip.load(backbone, device="cpu")[0].token_embedding.weight.detach()
     if context.shape[-1] != embedding.shape[1]:
         raise ConfigError(
-            f"ctx in {args.checkpoint} has {context.shape[-1]} values a vector, tokens of {args.backbone} have "
+            f"ctx in {args.checkpoint} has {context.shape[-1]} values a vector, tokens of {backbone} have "
             f"{embedding.shape[1]}: name the backbone that it was trained with, --backbone NAME or PATH"
         )
     if not 1 <= args.topk <= len(embedding):
@@ -92,9 +96,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--backbone",
         type=os.path.expanduser,
-        default="ViT-B/16",
+        default="",
         metavar="NAME",
-        help="CLIP that it was trained with, by name or path (ViT-B/16; tiny works offline)",
+        help="CLIP that it was trained with, by name or path (that of the run, where its folder is given; ViT-B/16)",
     )
     return parser.parse_args(argv)
 

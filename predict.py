@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 
 from support import standard_streams
-from support.system_files import is_system_file
+from support.folders import walk
 from support.user_error import ConfigError, DataError, OneLineParser, exit_code
 
 # PyTorch takes seconds to import: what needs it is imported where it is used.
@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--top-k", type=int, default=1, help="how many classes to name for each image (1)")
     parser.add_argument("--classes", type=path, default="", help="text file with other class names, one per line")
     parser.add_argument("--batch-size", type=int, default=100, help="images per forward pass (100)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that read images (2)")
+    parser.add_argument("--workers", type=int, default=4, help="processes that read images (4), at most one a core")
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU where there is one)")
     return parser.parse_args(argv)
 
@@ -42,7 +42,7 @@ def find_images(places: list[str]) -> list[str]:
     """Paths of the images that the command line names, in its order; those of a folder sorted.
 
     Raises:
-        DataError: a place does not exist, or there is no image.
+        DataError: a folder or a list cannot be read, or there is no image.
     """
     paths = [path for place in places for path in _images_at(place)]
     if not paths:
@@ -56,10 +56,8 @@ def _images_at(place: str) -> Iterator[str]:
     if place == "-":
         yield from _lines(sys.stdin.read())
     elif os.path.isdir(place):
-        for folder, folders, files in os.walk(place):
-            folders[:] = sorted(name for name in folders if not is_system_file(name))
-            paths = (os.path.join(folder, name) for name in sorted(files) if not is_system_file(name))
-            yield from filter(is_image, paths)
+        found = walk(place)
+        yield from filter(is_image, sorted(found.files + found.dead))  # a dead link is an image that cannot be read
     elif place.lower().endswith(".txt"):
         yield from _lines(_read_text(place))
     else:
@@ -77,12 +75,17 @@ def _read_text(path: str) -> str:
 
 
 def read_class_names(path: str) -> list[str]:
-    """The lines of a text file. Raises DataError where there are fewer than two, or one is there twice."""
+    """The lines of a text file. Raises DataError where there are fewer than two, or CLIP reads two as one."""
+    from datasets.class_names import both, tokens
+
     names = _lines(_read_text(path))
     if len(names) < 2:
         raise DataError(f"{path} names {len(names)} class(es), two or more are needed: write one per line")
-    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
-        raise DataError(f'{path} has "{twice[0]}" twice: remove one')
+    first: dict[tuple[int, ...], str] = {}
+    for name in names:
+        if tokens(name) in first:
+            raise DataError(f"{path} has one class twice, {both(first[tokens(name)], name)}: remove one")
+        first[tokens(name)] = name
     return names
 
 

@@ -5,11 +5,12 @@ from itertools import chain
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils.image_formats import describe_unread, is_image, suffixes_read, unread_format
+from support.folders import scan, walk
 from support.user_error import DataError, did_you_mean
 
 from .class_names import normal_form
 from .own_images import PART_OF, OwnImages, report_classes_without_images, under_root
-from .splits import ListedImage, Split, list_dead_links, list_files, list_folders
+from .splits import ListedImage, Split, list_files, list_folders, require_utf8
 
 LISTS = (".csv", ".tsv", ".jsonl")
 
@@ -136,8 +137,8 @@ class ImageFolder(OwnImages):
                     f'ImageFolder: {class_dir} has no counterpart: class "{folder}" has no folder in '
                     f"{'test' if self.only_tested else 'train'}: add it there or remove it{did_you_mean(folder, names)}"
                 )
-            files, dead_links = _walk(class_dir, seen)
-            images = sorted(filter(is_image, files))
+            files, dead_links = _files_below(class_dir, seen)
+            images = list(filter(is_image, files))
             unread_here = list(filter(unread_format, files))
             unread += unread_here
             left_out += dead_links + [path for path in files if not (is_image(path) or unread_format(path))]
@@ -162,32 +163,19 @@ class ImageFolder(OwnImages):
 def _folders(parent: str) -> list[str]:
     """Return the folders in `parent`, after checking that a link is none that is gone."""
     folders = list_folders(parent)
-    for name in list_dead_links(parent):
+    for name in scan(parent).dead:
         path = os.path.join(parent, name)
         if os.path.islink(path):
             raise DataError(f"ImageFolder: the link {path} leads nowhere: correct or remove it")
     return folders
 
 
-def _walk(folder: str, seen: dict[str, str]) -> tuple[list[str], list[str]]:
+def _files_below(folder: str, seen: dict[str, str]) -> tuple[list[str], list[str]]:
     """Return the files in and below `folder`, and the links that lead nowhere; `seen` as above."""
-    real = os.path.realpath(folder)
-    parent = os.path.realpath(os.path.dirname(folder))
-    if os.path.join(parent, "").startswith(os.path.join(real, "")):
-        raise DataError(f"ImageFolder: the link {folder} leads back to {real}, which it lies in: remove the link")
-    if real in seen:
-        raise DataError(
-            f"ImageFolder: {folder} and {seen[real]} are one folder through a link, so its images would count twice: "
-            "remove the link"
-        )
-    seen[real] = folder
-    files = [os.path.join(folder, name) for name in list_files(folder)]
-    dead_links = [os.path.join(folder, name) for name in list_dead_links(folder)]
-    for name in list_folders(folder):
-        deeper = _walk(os.path.join(folder, name), seen)
-        files += deeper[0]
-        dead_links += deeper[1]
-    return files, dead_links
+    found = walk(folder, seen)
+    if found.repeated:
+        raise DataError(f"ImageFolder: {found.repeated[0]}: remove the link")
+    return require_utf8(found.files), found.dead
 
 
 def _hint(parent: str) -> str:

@@ -22,7 +22,7 @@ from itertools import chain
 
 from dassl.data.datasets import Datum
 from dassl.utils import write_json
-from support.system_files import is_system_file
+from support.folders import printable, scan
 from support.user_error import ConfigError, DataError, did_you_mean, shorten
 
 from .annotations import read_json
@@ -55,45 +55,23 @@ class ListedImage(Datum):
 
 def list_folders(folder: str) -> list[str]:
     """Return the sorted names of the folders in `folder`, without hidden ones and those of systems."""
-    return _list(folder, os.DirEntry.is_dir)
+    return require_utf8(scan(folder).folders, folder)
 
 
 def list_files(folder: str) -> list[str]:
-    """Return the sorted names of the files in `folder`, without hidden ones and those of systems.
-
-    Sorted, because the order of a directory listing is the file system's own and would leak into every subset.
-    """
-    return _list(folder, os.DirEntry.is_file)
+    """Return the sorted names of the files in `folder`, without hidden ones and those of systems."""
+    return require_utf8(scan(folder).files, folder)
 
 
-def list_dead_links(folder: str) -> list[str]:
-    """Return the sorted names of what is neither a file nor a folder in `folder`, as a link that leads nowhere."""
-    return _list(folder, lambda entry: not entry.is_file() and not entry.is_dir())
-
-
-def _list(folder: str, is_wanted: Callable[[os.DirEntry], bool]) -> list[str]:
-    names, path = [], folder
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                path = entry.path  # what fails below, for instance a link that leads to itself
-                if not is_system_file(entry.name) and is_wanted(entry):
-                    names.append(entry.name)
-    except OSError as error:
-        what = "cannot be listed" if path == folder else "cannot be followed"
-        raise DataError(f"{printable(path)} {what} ({error.strerror}): check path and permissions") from error
+def require_utf8(names: list[str], folder: str = "") -> list[str]:
+    """Return `names` of what is in `folder`. Raises a UserError if one is not UTF-8."""
     for name in names:
         if name != printable(name):
             raise DataError(
                 f"{printable(os.path.join(folder, name))}: this name is not UTF-8, as class names and split files are: "
                 "rename it"
             )
-    return sorted(names)
-
-
-def printable(path: str) -> str:
-    """Return `path` with the bytes that are not UTF-8 written as \\xNN."""
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+    return names
 
 
 def require_images(items: Iterable[Datum], listed_in: str) -> None:

@@ -47,12 +47,13 @@ def last_checkpoint(folder: str) -> str:
         ) from error
 
 
-def find_checkpoint(path: str, names: Sequence[str], epoch: int | None) -> str:
+def find_checkpoint(path: str, names: Sequence[str], epoch: int | None, flag: str = "--model-dir") -> str:
     """Path of the checkpoint of an epoch; without one of the best, else of the last.
 
     Args:
         path: a run's folder, or what stands for it, see above.
         names: folders in it that may hold the model's.
+        flag: what ``path`` was given by, for messages.
 
     Raises:
         UserError: there is none, or more than one that may be meant.
@@ -64,7 +65,7 @@ def find_checkpoint(path: str, names: Sequence[str], epoch: int | None) -> str:
                 f"{path} is a file, and not of epoch {epoch}: leave out --load-epoch, or name the folder"
             )
         return path
-    return checkpoint_of(model_folder(path, names), epoch)
+    return checkpoint_of(model_folder(path, names, flag), epoch)
 
 
 def model_folder(path: str, names: Sequence[str], flag: str = "--model-dir") -> str:

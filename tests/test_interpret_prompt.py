@@ -76,7 +76,7 @@ def test_contexts_of_classes_come_class_by_class(show, embedding):
     assert show({"state_dict": {"ctx": context}}, "1")[2] == "class 0:"  # a released checkpoint
 
 
-def test_a_run_of_coop(show, root, tmp_path):
+def test_a_run_of_coop(show, root, tmp_path, capsys):
     arguments = [
         *("--root", str(tmp_path / "data"), "--seed", "1", "--trainer", "CoOp", "--output-dir", str(tmp_path / "run")),
         *("--dataset-config-file", str(root / "configs/datasets/digits.yaml")),
@@ -87,6 +87,8 @@ def test_a_run_of_coop(show, root, tmp_path):
     by_folder = show(None, path=tmp_path / "run")[-4:]
     assert len(parsed(by_folder)) == 4
     assert show(None, path=tmp_path / "run/prompt_learner/model.pth.tar-1")[-4:] == by_folder
+    assert interpret_prompt.main([str(tmp_path / "run"), "3"]) == 0  # the run tells its CLIP
+    assert capsys.readouterr().out.splitlines()[-4:] == by_folder
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_a_run_of_coop(show, root, tmp_path):
         ({"ctx": torch.zeros(2, 512)}, "3", ["512 values", "tokens of tiny have 96", "--backbone"]),
         ({"ctx": torch.full((2, 96), torch.nan)}, "3", ["ctx has NaN"]),
         ({"ctx": torch.zeros(2, 96)}, "0", ["topk is 0", "from 1 to 49408"]),
-        ([1, 2], "3", ["no learned context ctx", "it has no tensors"]),
+        ([1, 2], "3", ["model.pth.tar-1 is no checkpoint"]),
     ],
 )
 def test_mistakes_are_one_line(content, topk, parts, show):
@@ -107,7 +109,8 @@ def test_mistakes_are_one_line(content, topk, parts, show):
 
 
 def test_a_missing_file_and_an_unknown_backbone_are_one_line(show, tmp_path):
-    assert "no checkpoint folder" in show(None, path=tmp_path / "nowhere")
+    error = show(None, path=tmp_path / "nowhere")
+    assert "no checkpoint folder" in error and "correct CHECKPOINT" in error
     assert 'unknown MODEL.BACKBONE.NAME "ViT-B/61" (did you mean "ViT-B/16"?)' in show(
         {"ctx": torch.zeros(2, 96)}, "3", "--backbone", "ViT-B/61"
     )

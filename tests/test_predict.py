@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -149,6 +150,40 @@ def test_images_that_cannot_be_read_are_listed_and_the_others_answered(runs, tmp
         TunedCLIP.load(runs / "MuDPT").predict([good, tmp_path / "none.png"])
 
 
+def test_a_folder_is_walked_as_the_images_of_a_dataset_are(runs, tmp_path, capsys):
+    (tmp_path / "album/@eaDir").mkdir(parents=True)
+    shutil.copy(runs / "test/red/00.png", tmp_path / "album/@eaDir")
+    (tmp_path / "album/blue").symlink_to(runs / "test/blue")
+    (tmp_path / "album/blue again").symlink_to(runs / "test/blue")
+    (tmp_path / "album/back").symlink_to(tmp_path)
+    (tmp_path / "album/gone.png").symlink_to("nowhere.png")
+    code, rows, error = typed(capsys, runs / "MuDPT", tmp_path / "album")
+    images = sorted((runs / "test/blue").glob("*.png"))
+    assert [row["path"] for row in rows] == [f"{tmp_path}/album/blue/{image.name}" for image in images]
+    assert code == 1 and "gone.png" in error and "1 of 13 images could not be read" in error
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_worker_processes_change_no_answer_and_no_order(workers, runs, tmp_path, capsys):
+    images = sorted(map(str, (runs / "test").rglob("*.png")))
+    (tmp_path / "none.png").write_text("no image")
+    images.insert(5, str(tmp_path / "none.png"))
+    code, rows, error = typed(capsys, runs / "MuDPT", *images, "--batch-size", "7", "--workers", workers)
+    assert code == 1 and "none.png" in error
+    images.remove(str(tmp_path / "none.png"))
+    assert [row["path"] for row in rows] == images
+    wanted = TunedCLIP.load(runs / "MuDPT").predict(images).max(dim=1).values
+    assert [float(row["probability"]) for row in rows] == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+def test_a_name_that_is_not_utf8_is_answered(runs, tmp_path, capsys):
+    name = os.fsencode(tmp_path / "caf") + b"\xe9.png"
+    shutil.copy(runs / "test/red/00.png", name)
+    code, _, error = typed(capsys, runs / "MuDPT", tmp_path, "--output", tmp_path / "out.csv")
+    assert code == 0, error
+    assert name in (tmp_path / "out.csv").read_bytes()
+
+
 def changed(runs, tmp_path, change):
     """A copy of MuDPT's run whose results.json is changed."""
     folder = shutil.copytree(runs / "MuDPT", tmp_path / "changed")
@@ -183,6 +218,9 @@ def test_a_run_that_cannot_be_used_is_told_in_one_line(change, message, runs, tm
     [
         (["{runs}/test", "{runs}/test"], "holds neither results.json nor model.json"),
         (["{runs}/none", "{runs}/test"], "no folder"),
+        (["{runs}/MuDPT/prompt_learner", "{runs}/test"], "prompt_learner is a part of {runs}/MuDPT, which is a model"),
+        (["{runs}/MuDPT/results.json", "{runs}/test"], "results.json is a part of {runs}/MuDPT, which is a model"),
+        (["{runs}/MuDPT", "{runs}/test", "--device", "tpu"], 'device "tpu" cannot be used here'),
         (["{runs}/MuDPT", "{runs}/MuDPT"], "no images in"),
         (["{runs}/MuDPT", "{runs}/test", "--top-k", "0"], "--top-k"),
         (["{runs}/MuDPT", "{runs}/test", "--classes", "{runs}/none.txt"], "none.txt cannot be read"),
@@ -190,7 +228,62 @@ def test_a_run_that_cannot_be_used_is_told_in_one_line(change, message, runs, tm
 )
 def test_a_mistake_is_told_in_one_line(words, message, runs, capsys):
     code, _, error = typed(capsys, *(word.format(runs=runs) for word in words))
-    assert code == 2 and error.count("\n") == 1 and message in error
+    assert code == 2 and error.count("\n") == 1 and message.format(runs=runs) in error
+
+
+@pytest.mark.parametrize(("lines", "message"), [("red\nRed\n", '"red" and "Red"'), ("a_b\na b\n", '"a_b" and "a b"')])
+def test_two_names_that_clip_reads_as_one_are_refused(lines, message, runs, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text(lines)
+    code, _, error = typed(capsys, runs / "MuDPT", runs / "test", "--classes", tmp_path / "names.txt")
+    assert code == 2 and f"names.txt has one class twice, {message}: remove one" in error
+
+
+def test_a_home_folder_and_a_list_with_it(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(runs))
+    (tmp_path / "list.txt").write_text("~/test/red/00.png\n")
+    code, rows, _ = typed(capsys, runs / "MuDPT", tmp_path / "list.txt")
+    assert code == 0 and len(rows) == 1
+    tuned = TunedCLIP.load("~/MuDPT")
+    assert tuned.predict("~/test/red/00.png")[0].max().item() == pytest.approx(float(rows[0]["probability"]), abs=1e-5)
+    tuned.save("~/saved by home")
+    assert TunedCLIP.load(runs / "saved by home").class_names == tuned.class_names
+
+
+def test_one_image_many_and_of_both_kinds(runs):
+    tuned = TunedCLIP.load(runs / "MuDPT")
+    path = runs / "test/red/00.png"
+    image = Image.open(path)
+    wanted = tuned.predict([path])
+    for images in (path, str(path), image, [image], (each for each in [path])):
+        torch.testing.assert_close(tuned.predict(images), wanted)
+    torch.testing.assert_close(tuned.predict([image, path, image]), wanted.expand(3, -1))
+    assert tuned.predict([]).shape == tuned.predict(torch.zeros(0, 3, 32, 32)).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([np.zeros((9, 9, 3), np.uint8)], "is given as ndarray: give a path"),
+        (torch.zeros(3, 32, 32), r"a tensor \(3, 32, 32\) of torch.float32: give \(N, 3, 32, 32\)"),
+        (torch.zeros(1, 3, 64, 64), r"give \(N, 3, 32, 32\)"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "of floating-point numbers"),
+    ],
+)
+def test_what_is_no_image_is_told(images, message, runs):
+    with pytest.raises(UserError, match=message):
+        TunedCLIP.load(runs / "MuDPT").predict(images)
+
+
+@pytest.mark.parametrize("names", ["red", [], ["red", " "], [1, 2]])
+def test_what_are_no_class_names_is_told(names, runs):
+    with pytest.raises(UserError, match="give a list of one text or more"):
+        TunedCLIP.load(runs / "MuDPT").with_classes(names)
+    with pytest.raises(UserError, match="give a list of one text or more"):
+        TunedCLIP.load(runs / "MuDPT", names)
+
+
+def test_a_model_is_shown_in_one_line(runs):
+    assert repr(TunedCLIP.load(runs / "MuDPT")) == "TunedCLIP(MuDPT on tiny, 3 classes: blue, green, red)"
 
 
 def test_a_run_that_was_stopped_is_no_model_yet(runs, tmp_path, capsys):

@@ -45,7 +45,9 @@ def loose_bounds() -> list[Requirement]:
     ]
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     extras = ast.literal_eval(given["extras_require"])
-    return [Requirement(text) for text in ast.literal_eval(given["install_requires"]) + extras["test"]]
+    return [
+        Requirement(text) for text in ast.literal_eval(given["install_requires"]) + extras["test"] + extras["export"]
+    ]
 
 
 def test_every_line_of_the_lock_is_one_version_with_hashes():

@@ -25,7 +25,6 @@ def class_text(
     position: str = "end",
     class_specific: bool = False,
     context_length: int = 77,
-    key: str = "CLASS_TOKEN_POSITION",
 ) -> ClassText:
     """Token layout of the prompts [SOS, n_ctx context vectors, class name, ".", EOT].
 
@@ -34,13 +33,12 @@ def class_text(
         words: what stands in the place of the context for the tokenizer; by default one placeholder a vector. Words
             beyond ``n_ctx`` tokens stay in the prompt, between context and class name (as in CoOp).
         n_ctx, position, class_specific: as in `ClassText`.
-        key: configuration key of ``position``, for messages.
 
     Raises:
         UserError: a class name is too long for the context, or the position is unknown.
     """
     if position not in POSITIONS:
-        raise ConfigError(f'{key} is "{position}": choose one of {", ".join(POSITIONS)}')
+        raise ConfigError(f'CLASS_TOKEN_POSITION is "{position}": choose one of {", ".join(POSITIONS)}')
     names = [name.replace("_", " ") for name in class_names]
     words = words or " ".join(["X"] * n_ctx)
     room = context_length - 3 - len(_tokenizer.encode(words))  # SOS, "." and EOT

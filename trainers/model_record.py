@@ -64,6 +64,9 @@ def read_record(folder: str) -> ModelRecord:
     """
     saved = os.path.join(folder, MODEL)
     file = saved if os.path.isfile(saved) else os.path.join(folder, RESULTS)
+    above = os.path.dirname(os.path.abspath(folder))
+    if not os.path.isfile(file) and any(os.path.isfile(os.path.join(above, name)) for name in (MODEL, RESULTS)):
+        raise CheckpointError(f"{folder} is a part of {above}, which is a model's folder: name that one")
     if not os.path.isdir(folder):
         raise CheckpointError(f"no folder {folder}: name the output folder of a run, or of a saved model")
     if not os.path.isfile(file):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
+import os
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,7 +15,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from dassl.config import get_cfg_default
+from dassl.data.data_manager import available_cores
 from dassl.data.datasets.build import images_as_shown
+from dassl.data.epoch_loader import EpochLoader
 from dassl.data.transforms import build_transform
 from dassl.data.transforms.image_ops import suffices
 from dassl.data.transforms.transforms import AT_TEST
@@ -84,18 +89,34 @@ class Preprocessing:
         return self.transform(to_rgb(upright, getattr(image, "fp", None), self.as_shown))
 
 
-class ImageFiles(torch.utils.data.Dataset):
-    """Preprocessed images of files, or the line that says why one cannot be read."""
+class Images(torch.utils.data.Dataset):
+    """Preprocessed images: (image, ""), or (zeros, the line that says why the file cannot be read).
 
-    def __init__(self, paths: list[str], preprocessing: Preprocessing):
-        self.paths = paths
+    Args:
+        images: paths or Pillow images.
+    """
+
+    def __init__(self, images: Sequence[str | os.PathLike | Image.Image], preprocessing: Preprocessing):
+        self.images = images
         self.preprocessing = preprocessing
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.images)
 
-    def __getitem__(self, i: int) -> Tensor | str:
+    def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        image = self.images[i]
+        if isinstance(image, Image.Image):
+            return self.preprocessing.of_image(image), ""
         try:
-            return self.preprocessing.read(self.paths[i])
+            return self.preprocessing.read(os.path.expanduser(image)), ""
         except DataError as error:
-            return str(error)
+            return torch.zeros(3, *self.preprocessing.size), str(error)
+
+    def loader(self, batch_size: int, workers: int, device: torch.device) -> torch.utils.data.DataLoader:
+        """Batches ((B, 3, H, W), B lines), in order; with worker processes in shared memory, as those of a test."""
+        options = {"batch_size": batch_size, "pin_memory": device.type == "cuda"}
+        workers = min(workers, available_cores())  # more would only wait for each other
+        if not workers:
+            return torch.utils.data.DataLoader(self, **options)
+        image_bytes = 3 * math.prod(self.preprocessing.size) * torch.get_default_dtype().itemsize
+        return EpochLoader(self, tensors=1, tensor_bytes=batch_size * image_bytes, num_workers=workers, **options)

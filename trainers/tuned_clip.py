@@ -11,7 +11,7 @@ images -> preprocessing -> image encoder  <- prompts <- method
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -28,12 +28,12 @@ from clip.weights import load_clip
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
 from dassl.utils.atomic import atomic_write
-from support.user_error import CheckpointError, DataError
+from support.user_error import CheckpointError, ConfigError, DataError, shorten
 from trainers.checkpoints import Checkpoint, load_folder, load_learned, read_checkpoint
 from trainers.frozen_clip import HALF_PRECISIONS, computing_in, usable_precision
-from trainers.method import HeadMethod, Method, Outputs
+from trainers.method import HeadMethod, Method, Outputs, Task
 from trainers.model_record import MODEL, ModelRecord, read_record, weights_hash
-from trainers.preprocessing import ImageFiles, Preprocessing
+from trainers.preprocessing import Images, Preprocessing
 
 TENSORS = "learned.safetensors"
 BATCH_SIZE = 100
@@ -152,6 +152,12 @@ class TunedCLIP(nn.Module):
 
     # a finished model
 
+    def __repr__(self) -> str:
+        if self.record is None:
+            return super().__repr__()
+        names = shorten(self.class_names, 6)
+        return f"TunedCLIP({self.record.trainer} on {self.record.backbone}, {len(self.class_names)} classes: {names})"
+
     @property
     def class_names(self) -> list[str]:
         """In the order of the columns of `predict`."""
@@ -169,7 +175,7 @@ class TunedCLIP(nn.Module):
     @classmethod
     def load(
         cls,
-        folder: str,
+        folder: str | os.PathLike,
         class_names: Sequence[str] | None = None,
         device: torch.device | str | None = None,
         backbone_path: str = "",
@@ -183,14 +189,15 @@ class TunedCLIP(nn.Module):
             backbone_path: where CLIP's checkpoint is now, if it has moved.
 
         Raises:
-            UserError: there is no such model, CLIP's weights are missing or others, or nothing was learned for one of
-                the classes.
+            UserError: there is no such model or device, CLIP's weights are missing or others, or nothing was learned
+                for one of the classes.
         """
         import trainers  # noqa: F401  registers the methods
 
+        folder = os.path.expanduser(folder)
         record = read_record(folder)
         method_class = _method_of(record, folder)
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = _usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         clip_model = load_clip(record.backbone, backbone_path or record.backbone_path).requires_grad_(False)
         if (found := weights_hash(clip_model)) != record.backbone_hash:
             raise CheckpointError(
@@ -200,7 +207,7 @@ class TunedCLIP(nn.Module):
             )
         options = method_class.Config(**record.settings)
         precision = usable_precision(options, clip_model, device)
-        task = record.task if class_names is None else replace(record.task, class_names=list(class_names))
+        task = record.task if class_names is None else _task_of(record, class_names)
         clip_model = clip_model.float().to(device)
         method = method_class(options, task, clip_model)
         if method.state_dict():
@@ -208,27 +215,28 @@ class TunedCLIP(nn.Module):
         if precision in HALF_PRECISIONS:
             convert_weights(clip_model, HALF_PRECISIONS[precision])
         tuned = cls(clip_model, method).to(device).eval()
-        tuned.record, tuned.precision = replace(record, class_names=list(task.class_names)), precision
+        tuned.record, tuned.precision = replace(record, class_names=task.class_names), precision
         return tuned
 
     def with_classes(self, class_names: Sequence[str]) -> TunedCLIP:
         """The same model for other classes, on the same frozen CLIP.
 
         Raises:
-            UserError: nothing was learned for one of the classes.
+            UserError: nothing was learned for one of the classes, or these are no list of names.
         """
-        task = replace(self.record.task, class_names=list(class_names))
+        task = _task_of(self.record, class_names)
         method = type(self.method)(self.method.config, task, self.clip).to(self.device)
         if tensors := self.method.state_dict():
             load_learned(method, Checkpoint("the model", tensors, None, {"class_names": self.class_names}), self.clip)
         tuned = TunedCLIP(self.clip, method).eval()
-        tuned.record, tuned.precision = replace(self.record, class_names=list(class_names)), self.precision
+        tuned.record, tuned.precision = replace(self.record, class_names=task.class_names), self.precision
         return tuned
 
-    def save(self, folder: str) -> None:
+    def save(self, folder: str | os.PathLike) -> None:
         """Write the learned tensors (learned.safetensors) and the record (model.json) into a folder."""
         from safetensors.torch import save
 
+        folder = os.path.expanduser(folder)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.method.state_dict().items()}
         with atomic_write(os.path.join(folder, TENSORS), "wb") as file:
             file.write(save(tensors))
@@ -242,41 +250,72 @@ class TunedCLIP(nn.Module):
         return (logits.float() / self.record.temperature).softmax(dim=-1).cpu()
 
     def predict(
-        self, images: Sequence[str | os.PathLike | Image.Image] | Tensor, batch_size: int = BATCH_SIZE
+        self, images: str | os.PathLike | Image.Image | Iterable | Tensor, batch_size: int = BATCH_SIZE
     ) -> Tensor:
-        """Probabilities (N, C), float32, of images: paths, Pillow images, or a preprocessed tensor (N, 3, H, W).
-
-        Raises:
-            DataError: an image cannot be read.
-        """
-        if len(images) == 0:
-            return torch.zeros(0, len(self.class_names))
-        if isinstance(images, Tensor):
-            return torch.cat([self.probabilities(batch) for batch in images.split(batch_size)])
-        if isinstance(images[0], Image.Image):
-            return self.predict(torch.stack([self.preprocess.of_image(image) for image in images]), batch_size)
-        answers = [answer for _, answer in self.predict_files([os.fspath(path) for path in images], batch_size)]
-        if unread := [answer for answer in answers if isinstance(answer, str)]:
-            raise DataError(unread[0])
-        return torch.stack(answers)
-
-    def predict_files(
-        self, paths: Sequence[str], batch_size: int = BATCH_SIZE, workers: int = 0
-    ) -> Iterator[tuple[int, Tensor | str]]:
-        """For each image file, in order: its number and its probabilities (C,), or why it cannot be read.
+        """Probabilities (N, C), float32, of images.
 
         Args:
-            workers: processes that read images.
+            images: paths and Pillow images, one or many of them, or a preprocessed tensor (N, 3, H, W).
+
+        Raises:
+            DataError: an image cannot be read, or is none of these.
         """
-        files = ImageFiles(list(paths), self.preprocess)
-        loader = torch.utils.data.DataLoader(files, batch_size, num_workers=workers, collate_fn=list)
+        if isinstance(images, Tensor):
+            self._check_preprocessed(images)
+            batches = images.split(batch_size) if len(images) else ()
+            return torch.cat([torch.zeros(0, len(self.class_names)), *map(self.probabilities, batches)])
+        images = [images] if isinstance(images, (str, os.PathLike, Image.Image)) else list(images)
+        for image in images:
+            if not isinstance(image, (str, os.PathLike, Image.Image)):
+                raise DataError(
+                    f"an image is given as {type(image).__name__}: give a path, a Pillow image (Image.fromarray makes "
+                    "one of an array), or one tensor of all images that tuned.preprocess.of_image has made"
+                )
+        answers = [answer for _, answer in self.predict_files(images, batch_size)]
+        if unread := [answer for answer in answers if isinstance(answer, str)]:
+            raise DataError(unread[0])
+        return torch.stack(answers) if answers else torch.zeros(0, len(self.class_names))
+
+    def _check_preprocessed(self, images: Tensor) -> None:
+        wanted = (3, *self.preprocess.size)
+        if images.dim() != 4 or images.shape[1:] != wanted or not images.is_floating_point():
+            raise DataError(
+                f"images are a tensor {tuple(images.shape)} of {images.dtype}: give (N, {', '.join(map(str, wanted))}) "
+                "of floating-point numbers, as tuned.preprocess.of_image makes them, or paths or Pillow images"
+            )
+
+    def predict_files(
+        self, images: Sequence[str | os.PathLike | Image.Image], batch_size: int = BATCH_SIZE, workers: int = 0
+    ) -> Iterator[tuple[int, Tensor | str]]:
+        """For each image, in order: its number and its probabilities (C,), or why its file cannot be read.
+
+        Args:
+            images: paths or Pillow images.
+            workers: processes that read images; never more than there are cores.
+        """
         first = 0
-        for batch in loader:
-            read = [image for image in batch if isinstance(image, Tensor)]
-            answers = iter(self.probabilities(torch.stack(read))) if read else iter(())
-            for i, image in enumerate(batch):
-                yield first + i, next(answers) if isinstance(image, Tensor) else image
-            first += len(batch)
+        for batch, reasons in Images(images, self.preprocess).loader(batch_size, workers, self.device):
+            # Zeros stand for what cannot be read. A batch of nothing else is not computed.
+            answers = self.probabilities(batch) if "" in reasons else reasons
+            for i, (answer, reason) in enumerate(zip(answers, reasons, strict=True), start=first):
+                yield i, reason or answer
+            first += len(reasons)
+
+
+def _usable_device(name: torch.device | str) -> torch.device:
+    """The device of this name. Raises ConfigError where nothing can be computed on it."""
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # of what PyTorch was built without, or lacks
+        raise ConfigError(f'device "{name}" cannot be used here: take cpu, or cuda where there is a GPU') from error
+
+
+def _task_of(record: ModelRecord, class_names: Sequence[str]) -> Task:
+    """The task of a record with other classes. Raises ConfigError where these are no list of names."""
+    names = class_names if isinstance(class_names, str) else list(class_names)
+    if isinstance(names, str) or not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ConfigError(f"class names are {names!r}: give a list of one text or more, none of them empty")
+    return replace(record.task, class_names=names)
 
 
 def _method_of(record: ModelRecord, folder: str) -> type[Method]:

@@ -20,9 +20,7 @@ class ZeroShot(HeadMethod):
 
     def __init__(self, config, task, clip_model):
         super().__init__(config, task)
-        templates = self.templates()
-        print(f"Templates: {templates}")
-        text_features = ensemble_features(clip_model, self.class_names, templates)  # (C, e)
+        text_features = ensemble_features(clip_model, self.class_names, self.templates())  # (C, e)
         self.register_buffer("text_features", text_features, persistent=False)
         self.register_buffer("scale", clip_model.logit_scale.detach().float().exp(), persistent=False)
 
@@ -49,7 +47,11 @@ class ZeroShotEnsemble(ZeroShot):
 class ZeroshotCLIP(MethodTrainer):
     Method = ZeroShot
 
+    def build_model(self) -> None:
+        super().build_model()
+        print(f"Templates: {self.method.templates()}")
+
 
 @TRAINER_REGISTRY.register()
-class ZeroshotCLIP2(MethodTrainer):
+class ZeroshotCLIP2(ZeroshotCLIP):
     Method = ZeroShotEnsemble

@@ -7,6 +7,8 @@ from typing import IO
 
 from .errors import cannot_write
 
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
@@ -16,7 +18,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
 
     Args:
         path: the file to write or replace.
-        mode: "w" for text (UTF-8) or "wb" for bytes.
+        mode: "w" for text (UTF-8, and bytes of paths that are not as they are) or "wb" for bytes.
 
     Raises:
         UserError: the file cannot be written (no permission, disk full, ...).
@@ -25,7 +27,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     temporary = f"{path}.tmp-{os.getpid()}"  # in the same folder, because os.replace cannot cross file systems
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with open(temporary, mode, **({} if "b" in mode else TEXT)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 from dassl.utils import progress_bar
-from datasets.splits import printable
+from support.folders import printable
 from support.user_error import DataError
 from support.verified_download import require_space
 

@@ -241,10 +241,11 @@ def test_val_may_be_a_link_to_test(parts, build):
     assert sizes(build("ImageFolder", directory="mine")) == [20, 9, 9]
 
 
-@pytest.mark.parametrize("name", [b"caf\xe9.jpg", b"caf\xe9"])
+@pytest.mark.parametrize("name", [b"caf\xe9.jpg", b"caf\xe9/a.jpg"])
 def test_a_name_that_is_not_utf8_is_named(flat, build, user_error, name):
     path = os.path.join(os.fsencode(flat / "cat"), name)
-    open(path, "w").close() if name.endswith(b"jpg") else os.mkdir(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "w").close()
     assert "caf\\xe9" in user_error(build, "ImageFolder", directory="mine")
 
 

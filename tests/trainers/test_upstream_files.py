@@ -62,7 +62,10 @@ def clone_of(variable: str) -> Path:
     if not os.environ.get(variable):
         pytest.skip(f"{variable} is not set to a clone of the repository")
     clone = Path(os.environ[variable])
-    return next(folder for folder in (clone, *sorted(clone.iterdir())) if (folder / FILES[variable][0]).exists())
+    first = FILES[variable][0]
+    found = [folder for folder in (clone, *sorted(clone.iterdir())) if (folder / first).exists()]
+    assert found, f"{variable}: {clone} has no {first}, so it is no whole clone"
+    return found[0]
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,12 @@ def test_the_ensemble_is_the_mean_of_its_templates(dataset, count):
     torch.testing.assert_close(tuned.method.text_features, F.normalize(mean, dim=-1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("trainer", ["ZeroshotCLIP", "ZeroshotCLIP2"])
+def test_a_model_prints_nothing(trainer, capsys):
+    tuned_clip(trainer, NAMES, "EuroSAT")
+    assert capsys.readouterr().out == ""
+
+
 def test_openais_templates_have_a_place_for_the_name():
     assert len(IMAGENET_TEMPLATES) == 80 and len(IMAGENET_TEMPLATES_SELECT) == 7
     assert all(template.count("{}") == 1 for template in IMAGENET_TEMPLATES)
