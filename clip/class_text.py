@@ -243,7 +243,7 @@ def _encode_prefix(
     """Keys and values (P, p, 2 d) of the shared prefix in every layer."""
     x = clip.token_embedding(text.prefix.clamp(min=0)).to(clip.dtype)[None]  # (1, p, d)
     if context is not None:
-        x = _replace_in_prefix(x.expand(len(context), -1, -1), text, context[:, 0])  # (P, p, d)
+        x = _replace_in_prefix(x.expand(context.shape[0], -1, -1), text, context[:, 0])  # (P, p, d)
     x = x + cast(clip.positional_embedding, clip.dtype)[: text.prefix_length]
     keys_values = []
     for i, block in enumerate(clip.transformer.resblocks):
@@ -263,7 +263,7 @@ def _replace_in_prefix(x: Tensor, text: ClassText, context: Tensor) -> Tensor:
     if all(slots is None for _, slots in text.prefix_parts):
         return x
     pieces = [x[:, place] if slots is None else context[:, slots] for place, slots in text.prefix_parts]
-    return torch.cat([piece.expand(len(x), -1, -1) for piece in pieces], dim=1)
+    return torch.cat([piece.expand(x.shape[0], -1, -1) for piece in pieces], dim=1)
 
 
 def _encode_own(
