@@ -24,6 +24,7 @@ from clip.prompts import Prompts
 from clip.weights import load_state_dict
 from support.user_error import UserError
 from trainers import cocoop, coop, mudpt
+from trainers.cuda_graph import CapturedStep
 from trainers.method import PromptMethod, Task
 from trainers.tuned_clip import TunedCLIP
 
@@ -158,17 +159,28 @@ class Sides:
         return torch.randn(count, 3, size, size, generator=generator).to(self.state["visual.proj"].device)
 
     def train_step(self, model: Callable[[Tensor], Tensor], batch: int) -> Callable[[], dict[str, Tensor]]:
-        """One forward and backward pass of either side; gives the logits and all gradients as one vector."""
+        """One forward and backward pass of either side; gives the logits and all gradients as one vector.
+
+        On a GPU this project's is a CUDA graph, as its trainers have it.
+        """
         images = self.images(batch)
         labels = torch.arange(batch, device=images.device) % len(self.names)
+        parameters = list(self.learner.parameters())
 
-        def step() -> dict[str, Tensor]:
+        def logits_and_gradients(images: Tensor, labels: Tensor) -> dict[str, Tensor]:
             self.learner.zero_grad()
             logits = model(images)
             F.cross_entropy(logits.float(), labels).backward()
-            gradients = (parameter.grad for parameter in self.learner.parameters())  # None of a depth without layers
+            return {"logits": logits.detach()}
+
+        is_graph = model is self.ours and images.device.type == "cuda"
+        compute = CapturedStep(logits_and_gradients, parameters) if is_graph else logits_and_gradients
+
+        def step() -> dict[str, Tensor]:
+            outputs = compute(images, labels)
+            gradients = (parameter.grad for parameter in parameters)  # None of a depth without layers
             return {
-                "logits": logits.detach(),
+                **outputs,
                 "gradients": torch.cat([gradient.flatten() for gradient in gradients if gradient is not None]),
             }
 

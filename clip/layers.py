@@ -32,8 +32,8 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 class LayerNorm(nn.LayerNorm):
     """Layer normalisation computed in float32, whatever the dtype of its input and result.
 
-    A GPU's kernel takes weight and bias in the dtype of its input alone. Rounded to float16 they cost less than the
-    activations do; to bfloat16, with three bits fewer, they would double the error of the logits.
+    A GPU's kernel takes weight and bias in the dtype of its input alone: float16 has enough bits for that, bfloat16 has
+    not.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class CapturedStep:
     """Replays ``compute``; inputs of other shapes than those of the first call are computed as usual.
 
     Args:
-        compute: (inputs on the GPU) -> scalars by name; leaves gradients in ``parameters``. What else it reads must
+        compute: (inputs on the GPU) -> tensors by name; leaves gradients in ``parameters``. What else it reads must
             stay where it is.
         parameters: those that are learned.
     """
@@ -49,7 +49,7 @@ class CapturedStep:
         self._graph.replay()
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient
-        return dict(zip(self._names, self._numbers.clone(), strict=True))  # the next replay writes over them
+        return {name: tensor.clone() for name, tensor in self._outputs.items()}  # the next replay writes over them
 
     def _capture(self, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = [tensor.clone() for tensor in inputs]
@@ -65,10 +65,8 @@ class CapturedStep:
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, stream=stream):
-                numbers = self._compute(*self._inputs)
-                self._numbers = torch.stack([number.float().reshape(()) for number in numbers.values()])
+                self._outputs = self._compute(*self._inputs)
         except RuntimeError as error:
             raise CaptureError((str(error).splitlines() or [type(error).__name__])[0]) from error
-        self._names = list(numbers)
         self._gradients = [parameter.grad for parameter in self._parameters]
         self._graph = graph
