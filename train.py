@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from importlib import metadata
 from pathlib import Path
 
 from comparison.model_config import config_of_model
@@ -411,7 +412,6 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
     """What results.json says about a run apart from its results. Asks nothing of a trainer beyond Dassl's API."""
     import numpy
     import torch
-    import torchvision
 
     from comparison.code_version import code_version
     from dassl.utils.distributed import world_size
@@ -444,7 +444,7 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
         "environment": {
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": metadata.version("torchvision"),  # whose import takes seconds
             "numpy": numpy.__version__,
             "platform": platform.platform(),
             "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
@@ -523,7 +523,8 @@ def choose_algorithms(cfg) -> None:
 
     if cfg.DETERMINISTIC:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read as the GPU is first used
-    torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
+    if torch.are_deterministic_algorithms_enabled() != cfg.DETERMINISTIC:  # which imports torch.compile's modules
+        torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
     torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA and not cfg.DETERMINISTIC
 
 
