@@ -65,6 +65,7 @@ class WarmPython:
         environment: its variables.
 
     Attributes:
+        environment: as above.
         is_lost: whether it was found to have ended.
 
     Raises:
@@ -72,12 +73,12 @@ class WarmPython:
     """
 
     def __init__(self, modules: Sequence[str], environment: Mapping[str, str]):
-        self.is_lost = False
+        self.environment, self.is_lost = dict(environment), False
         self._connection, its_end = Pipe()
         with its_end:
             self._server = subprocess.Popen(
                 [sys.executable, __file__, str(its_end.fileno()), *modules],
-                env=dict(environment),
+                env=self.environment,
                 pass_fds=[its_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # a pipe to the caller's reader must not outlive the caller
@@ -100,7 +101,7 @@ class WarmPython:
             ServerLost: the server has ended.
         """
         command = Command(list(arguments), dict(environment), str(folder), str(stdout), str(stderr))
-        return WarmProcess(self, self._ask(command), list(arguments))
+        return WarmProcess(self, self._ask(tuple(command)), list(arguments))
 
     def close(self) -> None:
         """End the server."""
@@ -111,7 +112,7 @@ class WarmPython:
         """How one of its processes has ended, as `subprocess.Popen.poll` says it."""
         return self._ask(pid)
 
-    def _ask(self, question: Command | int) -> int | None:
+    def _ask(self, question: tuple | int) -> int | None:
         from support.deferred_signals import deferred_signals  # the server, a script, has no such package at first
 
         with deferred_signals():  # half a message would be the end of the conversation
@@ -175,7 +176,7 @@ def serve(connection: Connection, modules: Sequence[str]) -> Command | None:
             connection.send(pid)
         else:
             connection.close()
-            return question
+            return Command(*question)
 
 
 def _exit_code(pid: int) -> int | None:
