@@ -107,7 +107,7 @@ class Workers:
         self.jobs = jobs or len(self.gpus) or min(cores(), MOST_JOBS)
         self._processes: dict[Task, subprocess.Popen | WarmProcess] = {}
         self._gpu: dict[Task, str] = {}
-        self._warm: WarmPython | None = None
+        self._warm: dict[str, WarmPython] = {}  # by their number of threads
 
     def __str__(self) -> str:
         devices = f" on {len(self.gpus)} GPUs" if self.gpus else ""
@@ -115,7 +115,7 @@ class Workers:
 
     def start(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            variables = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(cores() // self.jobs, 1)))}
+            variables = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(self._threads(task.job))}
             if self.gpus:
                 busy = Counter(self._gpu.values())
                 self._gpu[task] = min(self.gpus, key=lambda gpu: busy[gpu])
@@ -124,16 +124,22 @@ class Workers:
             with deferred_signals():  # what has been started is known, and will be stopped
                 self._processes[task] = start_process(task.job, variables, warm)
 
+    def _threads(self, job: Job) -> int:
+        from train import threads_of
+
+        return threads_of(job.configuration, max(cores() // self.jobs, 1))
+
     def _warm_python(self, job: Job, variables: dict[str, str]) -> WarmPython | None:
         """The server that can start the job; None where it takes a process of its own."""
         if not WarmPython.is_possible() or job.command[0] != sys.executable:
             return None
-        if self._warm is None or self._warm.is_lost:
+        threads = variables["OMP_NUM_THREADS"]  # which libraries read as they are imported
+        if threads not in self._warm or self._warm[threads].is_lost:
             try:
-                self._warm = WarmPython(IMPORTED, environment_with(variables))  # threads are counted as it starts
+                self._warm[threads] = WarmPython(IMPORTED, environment_with(variables))
             except ServerLost:
                 return None
-        return self._warm
+        return self._warm[threads]
 
     def exit_code(self, task: Task) -> int | None:
         process = self._processes[task]
@@ -153,6 +159,6 @@ class Workers:
         for process in self._processes.values():
             stop_process(process)
         self._processes.clear()
-        if self._warm is not None:
-            self._warm.close()
-            self._warm = None
+        for server in self._warm.values():
+            server.close()
+        self._warm.clear()

@@ -205,6 +205,18 @@ def test_the_embedded_clip_knows_handwritten_digits_it_never_saw(trainer, run, r
     assert results(tmp_path)["learned_parameters"] == 0
 
 
+def test_the_embedded_clip_takes_one_thread_unless_told_otherwise(run, tmp_path, monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        for told, expected in (("2", 2), ("", 1)):
+            monkeypatch.setenv("OMP_NUM_THREADS", told)
+            torch.set_num_threads(2)
+            code, out, _ = run("CoOp", tmp_path / "out", "--no-train")
+            assert code == 0 and f"\ntorch threads: {expected}\n" in out and torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_zero_shot_has_nothing_to_train(run, tmp_path):
     assert_one_line(run("ZeroshotCLIP", tmp_path / "out"), "nothing to train", "--eval-only")
 

@@ -127,6 +127,28 @@ def test_each_run_sees_its_gpu_and_the_variables_of_the_caller(task, train_py, m
     assert [run.job.last_lines(1) for run in runs] == [["3 before utf-8"], ["5 after utf-8"]]
 
 
+@pytest.mark.parametrize(
+    ("pairs", "told", "threads"),
+    [
+        ((), None, "1"),  # the embedded CLIP
+        (("MODEL.BACKBONE.NAME", "ViT-B/16"), None, "4"),
+        ((), "3", "3"),
+    ],
+)
+def test_runs_share_the_cores_unless_their_tensors_are_small(pairs, told, threads, task, train_py, monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    run = task("a", *pairs)
+    train_py("import os; print(os.environ['OMP_NUM_THREADS'])")
+    launcher = Workers(2)
+    launcher.start([run])
+    assert ended(launcher, run) == 0
+    launcher.stop()
+    assert run.job.last_lines(1) == [threads]
+
+
 def test_stopping_ends_a_run_that_has_just_begun(task, train_py):
     run = task("a")
     train_py("import time; time.sleep(60)")
@@ -171,6 +193,6 @@ def test_another_python_is_started_itself(task, train_py, monkeypatch, tmp_path)
     monkeypatch.setenv("PYTHON", "echo")
     launcher = Workers(1)
     launcher.start([run])
-    assert isinstance(launcher._processes[run], subprocess.Popen) and launcher._warm is None
+    assert isinstance(launcher._processes[run], subprocess.Popen) and not launcher._warm
     assert ended(launcher, run) == 0
     assert run.job.last_lines(1)[0].startswith(f"{tmp_path}/train.py --root ")
