@@ -240,7 +240,7 @@ def run(arguments: list[str]) -> int:
 
 
 def end(code: int) -> NoReturn:
-    """What the interpreter does at its end, but for taking all modules apart, which are the server's."""
+    """What the interpreter does at its end, but for taking all modules apart, which takes a second."""
     threading._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -250,9 +250,10 @@ def end(code: int) -> NoReturn:
 
 def main() -> None:
     command = serve(Connection(int(sys.argv[1])), sys.argv[2:])
-    if command is not None:
-        become(command)
-        end(run(command.arguments))
+    if command is None:
+        end(0)
+    become(command)
+    end(run(command.arguments))
 
 
 if __name__ == "__main__":
