@@ -546,6 +546,7 @@ def choose_algorithms(cfg) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read as the GPU is first used
     if torch.are_deterministic_algorithms_enabled() != cfg.DETERMINISTIC:  # which imports torch.compile's modules
         torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
+    torch.backends.cudnn.allow_tf32 = False  # by default its convolutions of float32 have the accuracy of float16
     torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA and not cfg.DETERMINISTIC
 
 
@@ -658,7 +659,7 @@ def main(args: argparse.Namespace) -> None:
                 print(f"Setting fixed seed: {cfg.SEED}")
             print_args(args, cfg)
             print("Collecting env info ...")
-            print(f"** System info **\n{collect_env_info()}\n")
+            print(f"** System info **\n{collect_env_info(cfg.USE_CUDA)}\n")
             if world_size() > 1:
                 print(f"{world_size()} processes share every batch and the test images")
             trainer = build_trainer(cfg)

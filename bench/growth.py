@@ -32,7 +32,7 @@ FLOOR = "floor: needed operations at the matrix rate"
 
 
 def main() -> None:
-    parser = measure.argument_parser(__doc__, pairs=None, gpu=False)
+    parser = measure.argument_parser(__doc__, pairs=None)
     parser.add_argument("--steps", type=measure.positive, default=3, help="of a point, of which the fastest counts")
     parser.add_argument("--axes", nargs="+", choices=SIZES, default=list(SIZES), help="which columns to measure")
     for axis in SIZES:
@@ -61,13 +61,15 @@ def main() -> None:
 
 def measure_all(args: argparse.Namespace) -> None:
     """Measure every line of every column and write the JSON, anew after each point."""
-    base = Point("ours", args.classes, args.batch, backbone=args.backbone, threads=args.threads, steps=args.steps)
-    limit = args.memory_limit or 0.9 * measure.available_memory()
+    on = {"threads": args.threads, "device": args.device.type, "precision": args.precision}
+    base = Point("ours", args.classes, args.batch, backbone=args.backbone, steps=args.steps, **on)
+    limit = args.memory_limit or 0.9 * measure.available_memory(args.device)
     measured = {
-        "machine": measure.machine(args.threads),
+        "machine": measure.machine(args.threads, args.device),
+        "precision": args.precision,
         "backbone": args.backbone,
         "fixed": {axis: getattr(base, axis) for axis in SIZES},
-        "gflop_per_second": measure.matrix_rate() / 1e9,
+        "gflop_per_second": measure.matrix_rate(args.device, args.precision) / 1e9,
         "memory_limit_gib": limit,
         "seconds_limit": args.seconds_limit,
         "points": [],
@@ -149,10 +151,8 @@ def draw(measured: dict, path: Path) -> None:
         *plots[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(columns), frameon=False
     )
     fixed = ", ".join(f"{LABELS[axis].partition(' (')[0]} {size}" for axis, size in measured["fixed"].items())
-    figure.suptitle(
-        f"One MuDPT training step, {measured['backbone']}, float32; where not varied: {fixed}\n{measured['machine']}",
-        fontsize=10,
-    )
+    step = f"One MuDPT training step, {measured['backbone']}, {measured.get('precision', 'fp32')}"
+    figure.suptitle(f"{step}; where not varied: {fixed}\n{measured['machine']}", fontsize=10)
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
 

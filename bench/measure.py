@@ -24,7 +24,8 @@ from clip.linear import linear
 from support.user_error import UserError, print_error
 
 Result = TypeVar("Result")
-MATRIX = (2048, 1024, 1024)  # rows, inputs and outputs of the product whose rate is the machine's
+# Rows, inputs and outputs of the product whose rate is the machine's: on a GPU it has to last for a millisecond.
+MATRIX = {"cpu": (2048, 1024, 1024), "cuda": (8192, 8192, 8192)}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -129,7 +130,8 @@ class Pairs:
 def in_turns(
     reference: Callable[[], dict[str, Tensor]], ours: Callable[[], dict[str, Tensor]], repetitions: int
 ) -> Pairs:
-    """Time (reference, ours) in turns, after one call of ours that warms up."""
+    """Time (reference, ours) in turns, after one call of each that warms up."""
+    reference()
     ours()
     seconds = []
     for _ in range(repetitions):
@@ -145,7 +147,7 @@ def matrix_rate(on: torch.device | str = "cpu", precision: str = "fp32", repetit
     A shared machine's rate changes: measured before and after the rest, the higher is nearer to what it can do.
     """
     dtype = DTYPES[precision]
-    rows, inputs, outputs = MATRIX
+    rows, inputs, outputs = MATRIX[torch.device(on).type]
     x = torch.randn(rows, inputs, device=on, dtype=dtype)
     weight = torch.randn(outputs, inputs, device=on, dtype=dtype)
     with torch.no_grad():
@@ -174,16 +176,20 @@ def comparison_rows(pairs: Pairs, operations: float, rate: float) -> list[list]:
     ]
 
 
-def peak_memory() -> float:
-    """GiB of memory that this process has had resident at most."""
+def peak_memory(on: torch.device | str = "cpu") -> float:
+    """GiB of memory that this process has had resident at most; on a GPU, GiB that its tensors took."""
+    if torch.device(on).type == "cuda":
+        return torch.cuda.max_memory_allocated(on) / 2**30
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="utf-8") as file:
         # unlike ru_maxrss it does not count what the process that started this one had
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
-def available_memory() -> float:
-    """GiB that a new process can have without swapping."""
+def available_memory(on: torch.device | str = "cpu") -> float:
+    """GiB that a new process can have without swapping; on a GPU, that are free there."""
+    if torch.device(on).type == "cuda":
+        return torch.cuda.mem_get_info(on)[0] / 2**30
     with contextlib.suppress(OSError), open("/proc/meminfo", encoding="utf-8") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("MemAvailable")) / 2**20
     raise UserError("this system has no /proc/meminfo: give the memory that may be used as --memory-limit")

@@ -14,14 +14,15 @@ from bench.single_step import Growth, Point, measure_point
 
 
 def main() -> None:
-    parser = measure.argument_parser(__doc__, classes=None, pairs=None, gpu=False)
+    parser = measure.argument_parser(__doc__, classes=None, pairs=None)
     parser.add_argument("--classes", type=measure.positive, nargs="+", default=[50, 100, 1000], help="of both sides")
     parser.add_argument("--chunk", type=int, default=500, help="classes at a time in further points of ours; 0: none")
     parser.add_argument("--chunked-classes", type=measure.positive, nargs="+", default=[1000, 5000, 20000])
     parser.add_argument("--memory-limit", type=float, help="GiB; default: nine tenths of what is available")
     args = parser.parse_args()
-    limit = args.memory_limit or 0.9 * measure.available_memory()
-    base = Point("reference", batch=args.batch, backbone=args.backbone, threads=args.threads)
+    limit = args.memory_limit or 0.9 * measure.available_memory(args.device)
+    on = {"threads": args.threads, "device": args.device.type, "precision": args.precision}
+    base = Point("reference", batch=args.batch, backbone=args.backbone, **on)
 
     rows, largest = reference_rows(base, sorted(args.classes), limit)
     for chunk, counts in ((0, args.classes), (args.chunk, args.chunked_classes if args.chunk else [])):
@@ -30,7 +31,8 @@ def main() -> None:
             label = f"this project, {chunk} classes at a time" if chunk else "this project"
             rows.append([label, classes, *figures(found), largest / found["gib"] if "gib" in found else None])
     measure.print_table(
-        f"MuDPT step, {args.backbone}, batch {args.batch}, fp32; {measure.machine(args.threads)}",
+        f"MuDPT step, {args.backbone}, batch {args.batch}, {args.precision}; "
+        f"{measure.machine(args.threads, args.device)}",
         rows,
         ["", "classes", "peak memory, GiB", "before the step, GiB", "s", "largest reference / this"],
     )

@@ -34,6 +34,8 @@ class Point:
     backbone: str = "ViT-B/16"
     threads: int = 1
     steps: int = 1
+    device: str = "cpu"
+    precision: str = "fp32"
 
 
 def measure_point(point: Point, seconds_limit: float | None = None) -> dict:
@@ -62,18 +64,25 @@ def step(point: Point) -> dict:
         "mudpt",
         point.classes,
         point.backbone,
+        point.device,
+        point.precision,
         chunk_classes=point.chunk_classes,
         N_CTX=point.prompts,
         DEEP_PROMPT_DEPTH=point.depth,
     )
     model = both.ours if point.side == "ours" else both.reference
     train_step = both.train_step(model, point.batch)
-    before = measure.peak_memory()
+    before = measure.peak_memory(point.device)
     seconds = []
     while len(seconds) < point.steps and sum(seconds) < ENOUGH_SECONDS:
         seconds.append(measure.timed(train_step)[0])
     operations = flops.train_step(both.state, both.text, point.batch, "mudpt", both.deep_layers).total
-    return {"seconds": min(seconds), "gib": measure.peak_memory(), "gib_before": before, "gflop": operations / 1e9}
+    return {
+        "seconds": min(seconds),
+        "gib": measure.peak_memory(point.device),
+        "gib_before": before,
+        "gflop": operations / 1e9,
+    }
 
 
 class Growth:

@@ -14,6 +14,7 @@ Notation used for shapes:
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import groupby
 from typing import Protocol
 
 import torch
@@ -21,12 +22,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from clip.casts import cast
 from clip.layers import Transformer
-from clip.parts import give_back_freed_memory, tokens_at_once
-from clip.prompts import UNCHANGED, Prompts, at_layer
+from clip.parts import give_back_freed_memory, joined, tokens_at_once
+from clip.prompts import UNCHANGED, Prompts, at_layer, deep_in
 from support.user_error import ConfigError
 
 POSITIONS = ("end", "middle", "front")
+ALIGNMENT = 16  # entries of the mask's rows, which the attention of a GPU would otherwise copy in every layer
 ROW_LENGTH = 32  # tokens, where no class has more of its own
 
 
@@ -113,6 +116,8 @@ class ClassText(nn.Module):
         self.longest = max(lengths)
         self.classes_in_row = [len(classes) for classes in rows]
         self.context_in_prefix = bool((own >= 0).all())  # all of it, where there is any
+        self.prefix_parts = _runs(written[0][:p])
+        self._masks: dict[tuple, Tensor] = {}
         buffers = {
             "prefix": torch.tensor(written[0][:p]),
             "own": own,  # (R, T)
@@ -124,6 +129,31 @@ class ClassText(nn.Module):
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
+
+    def mask(self, dtype: torch.dtype) -> Tensor:
+        """(R, T, p + T), added to the scores of the attention: 0 where a token sees a key, else -inf; made once."""
+        if torch.compiler.is_compiling():
+            return self._new_mask(dtype)
+        key = (dtype, self.visible.device)
+        if key not in self._masks:
+            self._masks[key] = self._new_mask(dtype)
+        return self._masks[key]
+
+    def _new_mask(self, dtype: torch.dtype) -> Tensor:
+        rows, tokens, keys = self.visible.shape
+        aligned = -(-keys // ALIGNMENT) * ALIGNMENT
+        mask = self.visible.new_full((rows, tokens, aligned), float("-inf"), dtype=dtype)
+        return mask[..., :keys].masked_fill_(self.visible, 0)
+
+
+def _runs(entries: list[int]) -> list[tuple[slice, slice | None]]:
+    """The positions of neighbouring tokens, or of neighbouring vectors of the context and then which these are."""
+    runs = []
+    for is_token, run in groupby(enumerate(entries), key=lambda item: item[1] >= 0):
+        (first, entry), *_, (last, _) = run = list(run) * 2
+        positions = slice(first, last + 1)
+        runs.append((positions, None if is_token else slice(-1 - entry, last - first - entry)))
+    return runs
 
 
 def _common_prefix(rows: list[list[int]], shared) -> int:
@@ -190,11 +220,11 @@ def encode_class_text(clip: TextEncoder, text: ClassText, prompts: Prompts, chun
     context = _check(text, prompts)
     if context is not None:
         context = context.to(clip.dtype)
-    prefix = _encode_prefix(clip, text, prompts, context)
+    deep = deep_in(prompts.text_deep, clip.dtype)
+    prefix = _encode_prefix(clip, text, prompts, context, deep)
     rows, row_length = text.own.shape
-    key = prefix[0][0]  # (P, h, p, d/h)
-    prefixes = key.shape[0]
-    at_once = tokens_at_once(clip.transformer.width, key.dtype, key.device) // (row_length * prefixes)
+    prefixes, dtype, device = prefix[0].shape[0], prefix[0].dtype, prefix[0].device
+    at_once = tokens_at_once(clip.transformer.width, dtype, device) // (row_length * prefixes)
     if isinstance(prefixes, torch.SymInt):  # an export for any number of images
         at_once = rows
     encode = _encode_own
@@ -202,79 +232,92 @@ def encode_class_text(clip: TextEncoder, text: ClassText, prompts: Prompts, chun
         at_once = min(at_once, chunk_classes * rows // text.n_classes)
         encode = _encode_own_twice
     starts = range(0, rows, max(1, at_once))
-    parts = [encode(clip, text, prompts, context, prefix, slice(start, start + starts.step)) for start in starts]
-    features = torch.cat(parts, dim=1)[:, text.place_of]  # (P, C, e)
+    parts = [encode(clip, text, prompts, context, deep, prefix, slice(i, i + starts.step)) for i in starts]
+    features = joined(parts, dim=1).index_select(1, text.place_of)  # (P, C, e)
     return features if context is not None and prompts.text.dim() == 4 else features[0]
 
 
-def _encode_prefix(clip: TextEncoder, text: ClassText, prompts: Prompts, context: Tensor | None) -> list[tuple]:
-    """Keys and values (P, h, p, d/h) of the shared prefix in every layer."""
-    positions = clip.positional_embedding.to(clip.dtype)
-    x = _embed(clip, text.prefix, context, None) + positions[: text.prefix_length]  # (P, p, d)
+def _encode_prefix(
+    clip: TextEncoder, text: ClassText, prompts: Prompts, context: Tensor | None, deep: list[Tensor | None]
+) -> list[Tensor]:
+    """Keys and values (P, p, 2 d) of the shared prefix in every layer."""
+    x = clip.token_embedding(text.prefix.clamp(min=0)).to(clip.dtype)[None]  # (1, p, d)
+    if context is not None:
+        x = _replace_in_prefix(x.expand(len(context), -1, -1), text, context[:, 0])  # (P, p, d)
+    x = x + cast(clip.positional_embedding, clip.dtype)[: text.prefix_length]
     keys_values = []
     for i, block in enumerate(clip.transformer.resblocks):
-        fresh = at_layer(prompts.text_deep, i - 1)  # (n, d), or (C or 1, n, d)
+        fresh = at_layer(deep, i - 1)  # (n, d), or (C or 1, n, d)
         if fresh is not None:
-            x = _replace_context(x, text.prefix, fresh.to(x.dtype), None)
+            x = _replace_in_prefix(x, text, fresh[None] if fresh.dim() < 3 else fresh)
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
-        query, key, value = block.query_key_value(x, layer)
-        keys_values.append((key, value))
+        query, key_value = block.query_key_value(x, layer)
+        keys_values.append(key_value)
         if len(keys_values) < len(clip.transformer.resblocks):
-            attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-            x = block.residual(x, attended.transpose(1, 2).flatten(2), layer)
+            x = block.residual(x, block.attend(query, key_value), layer)
     return keys_values
 
 
+def _replace_in_prefix(x: Tensor, text: ClassText, context: Tensor) -> Tensor:
+    """x (P, p, d) with the vectors (P or 1, n, d) in the places of the context, where the prefix has any."""
+    if all(slots is None for _, slots in text.prefix_parts):
+        return x
+    pieces = [x[:, place] if slots is None else context[:, slots] for place, slots in text.prefix_parts]
+    return torch.cat([piece.expand(len(x), -1, -1) for piece in pieces], dim=1)
+
+
 def _encode_own(
-    clip: TextEncoder, text: ClassText, prompts: Prompts, context: Tensor | None, prefix: list[tuple], rows: slice
+    clip: TextEncoder,
+    text: ClassText,
+    prompts: Prompts,
+    context: Tensor | None,
+    deep: list[Tensor | None],
+    prefix: list[Tensor],
+    rows: slice,
 ) -> Tensor:
     """Features (P, classes in these rows, e), in the order of the rows, from the classes' own tokens.
 
     Args:
         prefix: keys and values of the prefix, see `_encode_prefix`.
     """
-    entries, class_of = text.own[rows], text.class_of[rows]  # (R, T)
-    x = _embed(clip, entries, None if text.context_in_prefix else context, class_of)
-    x = x + clip.positional_embedding.to(clip.dtype)[text.position_of[rows]]
+    x = clip.token_embedding(text.own[rows].clamp(min=0)).to(clip.dtype)[None]  # (1, R, T, d)
+    if context is not None and not text.context_in_prefix:
+        x = _replace_in_rows(x, text, context, rows)  # (P, R, T, d)
+    x = x + cast(clip.positional_embedding, clip.dtype)[text.position_of[rows]]
+    own_rows, prefixes = x.shape[1], prefix[0].shape[0]
     x = x.flatten(0, 1)  # (R, T, d), or (P R, T, d) where the context of each image is among these tokens
-    prefixes, hidden = prefix[0][0].shape[0], x.new_full((), float("-inf"))
-    mask = torch.where(text.visible[rows], hidden.new_zeros(()), hidden)  # (R, T, p + T)
-    mask = mask.repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
 
     def of_every_prefix(own: Tensor) -> Tensor:
         """What is still the same for all prefixes, (R, ...), as (P R, ...)."""
-        return own if own.shape[0] == mask.shape[0] else own.repeat(prefixes, *[1] * (own.dim() - 1))
+        return own if own.shape[0] == prefixes * own_rows else own.repeat(prefixes, *[1] * (own.dim() - 1))
 
-    def after_prefix(shared: Tensor, own: Tensor) -> Tensor:
-        """Keys or values (P, h, p, d/h) and (P R, h, T, d/h) as (P R, h, p + T, d/h)."""
-        shared = shared[:, None].expand(-1, own.shape[0] // prefixes, -1, -1, -1).flatten(0, 1)
-        return torch.cat([shared, own], dim=2)
-
+    mask = None
     blocks = clip.transformer.resblocks
     for i, block in enumerate(blocks):
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
-        fresh = at_layer(prompts.text_deep, i - 1)
+        fresh = at_layer(deep, i - 1)
         if fresh is not None and not text.context_in_prefix:
-            fresh = fresh.to(x.dtype)
-            x = _replace_context(x.unflatten(0, (-1, len(entries))), entries, fresh, class_of).flatten(0, 1)
-        query, key, value = (of_every_prefix(part) for part in block.query_key_value(x, layer))  # (P R, h, T, d/h)
-        key, value = (after_prefix(*pair) for pair in zip(prefix[i], (key, value), strict=True))
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (P R, h, T, d/h)
-        attended = attended.transpose(1, 2).flatten(2)  # (P R, T, d)
+            x = x.unflatten(0, (-1, own_rows))
+            x = _replace_in_rows(x, text, fresh if fresh.dim() > 2 else fresh[None], rows).flatten(0, 1)
+        query, own = (of_every_prefix(part) for part in block.query_key_value(x, layer))  # (P R, T, d or 2 d)
+        shared = prefix[i][:, None].expand(-1, own_rows, -1, -1).flatten(0, 1)  # (P R, p, 2 d)
+        if mask is None:
+            mask = text.mask(query.dtype)[rows].repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
+        attended = block.attend(query, torch.cat([shared, own], dim=1), mask)  # (P R, T, d)
         x = of_every_prefix(x)
         if i < len(blocks) - 1:
             x = block.residual(x, attended, layer)
 
     # The last layer's output is read at the EOTs alone.
     before, here = sum(text.classes_in_row[: rows.start]), sum(text.classes_in_row[rows])
-    eot = text.eot[before : before + here] - rows.start * entries.shape[1]
+    eot = text.eot[before : before + here] - rows.start * x.shape[1]
 
     def at_eot(tokens: Tensor) -> Tensor:
         """(P R, T, d) -> (P, classes in these rows, d)."""
-        return tokens.unflatten(0, (prefixes, -1)).flatten(1, 2)[:, eot]
+        return tokens.unflatten(0, (prefixes, -1)).flatten(1, 2).index_select(1, eot)
 
     x = block.residual(at_eot(x), at_eot(attended), layer)
-    return clip.ln_final(x) @ clip.text_projection
+    return clip.ln_final(x.float()).to(x.dtype) @ cast(clip.text_projection, x.dtype)
 
 
 def _encode_own_twice(*arguments) -> Tensor:
@@ -311,25 +354,18 @@ def _check(text: ClassText, prompts: Prompts) -> Tensor | None:
     return context
 
 
-def _embed(clip: TextEncoder, entries: Tensor, context: Tensor | None, class_of: Tensor | None) -> Tensor:
-    """Embeddings (P, ..., d) of entries (...), each a token id or -1 - slot of a context vector; P is 1 without any."""
-    embedded = clip.token_embedding(entries.clamp(min=0)).to(clip.dtype)[None]  # (1, ..., d)
-    if context is None:
-        return embedded
-    return torch.where(entries[..., None] >= 0, embedded, _slots(entries, context, class_of))
+def _replace_in_rows(x: Tensor, text: ClassText, context: Tensor, rows: slice) -> Tensor:
+    """x (P or 1, R, T, d) with the vectors (P or 1, C or 1, n, d) in the places of the context.
 
-
-def _replace_context(x: Tensor, entries: Tensor, fresh: Tensor, class_of: Tensor | None) -> Tensor:
-    """x (P, ..., d) with the vectors of ``fresh`` where its entries (...) are slots of the context."""
-    return torch.where(entries[..., None] < 0, _slots(entries, fresh, class_of), x)
-
-
-def _slots(entries: Tensor, context: Tensor, class_of: Tensor | None) -> Tensor:
-    """The context vectors (P, ..., d) that entries (...), -1 - slot, stand for, of a context (P, C or 1, n, d).
-
-    A context (C or 1, n, d) or (n, d) gives them without P. What entries that are token ids get is not to be used.
+    A context (C or 1, n, d) is that of all images.
     """
-    context = context if context.dim() > 2 else context[None]
-    slots = (-1 - entries).clamp(min=0)
-    per_class = context.shape[-3] > 1 and class_of is not None
-    return context[..., class_of, slots, :] if per_class else context[..., 0, slots, :]
+    slots = -1 - text.own[rows]  # (R, T), negative where there is a token
+    context = context if context.dim() > 3 else context[None]
+    _, classes, n, width = context.shape
+    if classes > 1:
+        wanted = text.class_of[rows] * n + slots  # (R, T)
+        vectors = context.flatten(1, 2).index_select(1, wanted.clamp(min=0).flatten())  # (P, R T, d)
+    else:  # as a product, whose derivative adds up in float32 what all classes send back
+        places = slots.flatten()[:, None] == torch.arange(n, device=slots.device)  # (R T, n)
+        vectors = places.to(context.dtype) @ context[:, 0]
+    return torch.where(slots[..., None] >= 0, vectors.unflatten(1, slots.shape), x)

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clip import parts
+from clip.casts import autocast_dtype, cast
 from clip.linear import Linear, linear
 from clip.prompts import UNCHANGED, Layer
 
@@ -28,10 +30,22 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation computed in float32 whatever the dtype of its input."""
+    """Layer normalisation computed in float32, whatever the dtype of its input and result.
+
+    A GPU's kernel takes weight and bias in the dtype of its input alone. Rounded to float16 they cost less than the
+    activations do; to bfloat16, with three bits fewer, they would double the error of the logits.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
+        weight, bias = self.weight, self.bias
+        if parts.launches_decide(x.device) and x.dtype == torch.float16:
+            weight, bias = cast(weight, x.dtype), cast(bias, x.dtype)
+        elif parts.launches_decide(x.device) and x.dtype == torch.bfloat16:
+            return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
+        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+
+
+QUICK = 1.702  # QuickGELU(x) = SiLU(1.702 x) / 1.702
 
 
 class _QuickGELU(torch.autograd.Function):
@@ -40,20 +54,51 @@ class _QuickGELU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return (1.702 * x).sigmoid_().mul_(x)
+        return (QUICK * x).sigmoid_().mul_(x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return torch.ops.aten.silu_backward(gradient, 1.702 * x)  # SiLU's derivative at 1.702 x is that of this at x
+        return torch.ops.aten.silu_backward(gradient, QUICK * x)  # SiLU's derivative at 1.702 x is that of this at x
 
 
 class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), the GELU approximation that OpenAI's weights were trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x) if torch.jit.is_tracing() else _QuickGELU.apply(x)
+        return x * torch.sigmoid(QUICK * x) if torch.jit.is_tracing() else _QuickGELU.apply(x)
+
+
+class _FrozenFeedForward(torch.autograd.Function):
+    """c_proj(QuickGELU(c_fc(x))) of frozen weights in three kernels: products scale their result without one."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
+        """x (M, d), w_in (4 d, d), b_in (4 d) times `QUICK`, w_out (d, 4 d), b_out (d) -> (M, d)."""
+        hidden = torch.addmm(b_in, x, w_in.t(), alpha=QUICK)  # (M, 4 d)
+        ctx.save_for_backward(hidden, w_in, w_out)
+        return torch.addmm(b_out, F.silu(hidden), w_out.t(), alpha=1 / QUICK)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, w_in, w_out = ctx.saved_tensors
+        of_hidden = torch.ops.aten.silu_backward(gradient @ w_out, hidden)  # as in `_QuickGELU`
+        return of_hidden @ w_in, None, None, None, None
+
+
+def feed_forward(mlp: nn.Module, x: Tensor, added: Tensor) -> Tensor:
+    """added + c_proj(gelu(c_fc(x))), (B, L, d) -> (B, L, d)."""
+    quick = isinstance(mlp.gelu, QuickGELU)
+    frozen = not any(parameter.requires_grad for parameter in mlp.parameters())
+    if not (quick and frozen and parts.launches_decide(x.device)) or torch.jit.is_tracing():
+        return mlp.c_proj(mlp.gelu(mlp.c_fc(x)), added=added)
+    dtype = autocast_dtype(x.device) or x.dtype
+    tokens = x.flatten(0, -2).to(dtype)  # (M, d)
+    w_in, b_in = cast(mlp.c_fc.weight, dtype), cast(mlp.c_fc.bias, dtype, QUICK)
+    w_out, b_out = cast(mlp.c_proj.weight, dtype), cast(mlp.c_proj.bias, dtype)
+    return added + _FrozenFeedForward.apply(tokens, w_in, b_in, w_out, b_out).view(x.shape)
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -78,29 +123,43 @@ class ResidualAttentionBlock(nn.Module):
         return self.encode(x.transpose(0, 1)).transpose(0, 1)
 
     def encode(self, x: Tensor, layer: Layer = UNCHANGED, wanted: int | None = None) -> Tensor:
-        """(B, L, d) -> (B, wanted, d): the first ``wanted`` positions, by default all, and no work for the others."""
-        heads = self.query_key_value(x, layer, wanted)
-        attended = F.scaled_dot_product_attention(*heads, is_causal=self.causal)  # (B, h, wanted, d/h)
-        return self.residual(x[:, :wanted], attended.transpose(1, 2).flatten(2), layer)
+        """(B, L, d) -> (B, wanted, d): the first ``wanted`` positions, by default all."""
+        query, key_value = self.query_key_value(x, layer, wanted)
+        return self.residual(x[:, :wanted], self.attend(query, key_value), layer)
 
-    def query_key_value(
-        self, x: Tensor, layer: Layer = UNCHANGED, wanted: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, L, d) -> query (B, h, wanted, d/h) of the first positions, key and value (B, h, L, d/h) of all."""
+    def query_key_value(self, x: Tensor, layer: Layer = UNCHANGED, wanted: int | None = None) -> tuple[Tensor, Tensor]:
+        """(B, L, d) -> queries (B, wanted, d) of the first positions; keys and values, side by side, (B, L, 2 d)."""
         normed = self.ln_1(x)
         weight, bias, width = self.attn.in_proj_weight, self.attn.in_proj_bias, x.shape[-1]
-        query = linear(normed[:, :wanted], weight[:width], bias[:width])  # (B, wanted, d)
-        key_value = linear(normed, weight[width:], bias[width:])  # (B, L, 2d)
+        if parts.launches_decide(x.device):
+            all_three = linear(normed, weight, bias)  # (B, L, 3 d)
+            if layer.qkv is not None:
+                all_three = all_three + layer.qkv(normed).to(all_three.dtype)
+            query, key_value = all_three.split([width, 2 * width], dim=-1)
+            return query[:, :wanted], key_value
+        query = linear(normed[:, :wanted], weight[:width], bias[:width])
+        key_value = linear(normed, weight[width:], bias[width:])
         if layer.qkv is not None:
-            added = layer.qkv(normed).to(query.dtype)  # (B, L, 3d)
+            added = layer.qkv(normed).to(query.dtype)
             query, key_value = query + added[:, :wanted, :width], key_value + added[..., width:]
-        return tuple(split_heads(part, self.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
+        return query, key_value
+
+    def attend(self, query: Tensor, key_value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The concatenated heads (B, wanted, d) of queries (B, wanted, d) over keys and values (B, L, 2 d).
+
+        Args:
+            mask: (B, 1, wanted, L), added to the scores; by default each token sees what the encoder's mask shows.
+        """
+        heads = (split_heads(part, self.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
+        causal = self.causal and mask is None
+        attended = F.scaled_dot_product_attention(*heads, attn_mask=mask, is_causal=causal)  # (B, h, wanted, d/h)
+        return attended.transpose(1, 2).flatten(2)
 
     def residual(self, x: Tensor, attended: Tensor, layer: Layer = UNCHANGED) -> Tensor:
-        """Both residual branches, given the concatenated heads ``attended`` of x's own shape (B, L, d)."""
+        """Both residual branches, given the concatenated heads ``attended``, of x's own shape (B, L, d)."""
         x = linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias, added=x)
         normed = self.ln_2(x)
-        x = self.mlp.c_proj(self.mlp.gelu(self.mlp.c_fc(normed)), added=x)
+        x = feed_forward(self.mlp, normed, added=x)
         return x if layer.mlp is None else x + layer.mlp(normed).to(x.dtype)
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clip.casts import autocast_dtype, cast
+
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -36,6 +38,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor 
     """x W^T + b: (..., d_in), (d_out, d_in), (d_out) -> (..., d_out); plus ``added`` of the shape of the result."""
     if _is_for_onednn(x, weight, bias) and (added is None or added.dtype == x.dtype):
         return _FrozenLinear.apply(x, weight, bias, added)
+    weight, bias = for_autocast(weight, x.device), for_autocast(bias, x.device)
     result = F.linear(x, weight, bias)
     return result if added is None else added + result
 
@@ -55,8 +58,21 @@ def _is_for_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     )
 
 
+def for_autocast(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    """A weight or bias in the dtype of automatic mixed precision where that is on: autocast casts at every use."""
+    dtype = autocast_dtype(device)
+    return tensor if tensor is None or dtype is None else cast(tensor, dtype)
+
+
 class Linear(nn.Linear):
     """`torch.nn.Linear` through `linear`."""
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         return linear(x, self.weight, self.bias, added)
+
+
+class Conv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` whose frozen weight is cast once under automatic mixed precision."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, for_autocast(self.weight, x.device), for_autocast(self.bias, x.device))

@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clip.casts import autocast_dtype, cast
 from clip.class_text import ClassText, encode_class_text
 from clip.layers import LayerNorm, QuickGELU, Transformer, split_heads
-from clip.parts import tokens_at_once
-from clip.prompts import UNCHANGED, Prompts, at_layer
+from clip.linear import Conv2d
+from clip.parts import joined, tokens_at_once
+from clip.prompts import UNCHANGED, Prompts, at_layer, deep_in
 from support.user_error import ConfigError
 
 HEAD_WIDTH = 64  # of the attention heads of OpenAI's models; `CLIP` takes other numbers of heads
@@ -40,7 +42,7 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.input_resolution = input_resolution
         self.output_dim = output_dim
-        self.conv1 = nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size, bias=False)
+        self.conv1 = Conv2d(3, width, kernel_size=patch_size, stride=patch_size, bias=False)
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.positional_embedding = nn.Parameter(torch.empty((input_resolution // patch_size) ** 2 + 1, width))
         self.ln_pre = LayerNorm(width)
@@ -67,23 +69,27 @@ class VisionTransformer(nn.Module):
             if fresh is not None and len(fresh) != given:
                 raise ValueError(f"{len(fresh)} deep visual prompts were given to replace {given} shallow ones")
         x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d)
-        x = torch.cat([self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)  # (B, 1 + patches, d)
-        x = x + self.positional_embedding.to(x.dtype)
+        if autocast_dtype(x.device):
+            x = x.float()  # what the layers add up stays in float32
+        dtype, batch = x.dtype, x.shape[0]
+        x = torch.cat([cast(self.class_embedding, dtype).expand(batch, 1, -1), x], dim=1)  # (B, 1 + patches, d)
+        x = x + cast(self.positional_embedding, dtype)
         if prompts.visual is not None:
-            x = torch.cat([x, prompts.visual.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)  # (B, 1 + patches + n, d)
+            x = torch.cat([x, *deep_in(prompts.visual[None], dtype, batch)], dim=1)  # (B, 1 + patches + n, d)
         x = self.ln_pre(x)
         blocks = self.transformer.resblocks
+        deep = deep_in(prompts.visual_deep, dtype, batch)
         for i, block in enumerate(blocks):
             layer = at_layer(prompts.visual_layers, i, UNCHANGED)
-            fresh = at_layer(prompts.visual_deep, i)  # (n, d)
+            fresh = at_layer(deep, i)  # (B, n, d)
             if i == len(blocks) - 1:
                 x = block.encode(x, layer, wanted=1)  # only the class token is read
             elif fresh is not None:  # the last n positions are about to be replaced
-                x = block.encode(x, layer, wanted=x.shape[1] - len(fresh))
-                x = torch.cat([x, fresh.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)
+                x = block.encode(x, layer, wanted=x.shape[1] - fresh.shape[1])
+                x = torch.cat([x, fresh], dim=1)
             else:
                 x = block.encode(x, layer)
-        return self.ln_post(x[:, 0]) @ self.proj
+        return self.ln_post(x[:, 0].float()).to(dtype) @ cast(self.proj, dtype)
 
 
 class Bottleneck(nn.Module):
@@ -94,16 +100,16 @@ class Bottleneck(nn.Module):
     def __init__(self, inplanes: int, planes: int, stride: int = 1):
         super().__init__()
         outplanes = planes * self.expansion
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
+        self.conv1 = Conv2d(inplanes, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(planes, planes, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
         self.avgpool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
-        self.conv3 = nn.Conv2d(planes, outplanes, 1, bias=False)
+        self.conv3 = Conv2d(planes, outplanes, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outplanes)
         self.downsample = None
         if stride > 1 or inplanes != outplanes:
-            shortcut = {"0": nn.Conv2d(inplanes, outplanes, 1, bias=False), "1": nn.BatchNorm2d(outplanes)}
+            shortcut = {"0": Conv2d(inplanes, outplanes, 1, bias=False), "1": nn.BatchNorm2d(outplanes)}
             # the pooling holds no tensors and is named so that "0" and "1" stay the checkpoint's names
             self.downsample = nn.Sequential(OrderedDict({"-1": nn.AvgPool2d(stride), **shortcut}))
 
@@ -145,11 +151,11 @@ class ModifiedResNet(nn.Module):
         super().__init__()
         self.input_resolution = input_resolution
         self.output_dim = output_dim
-        self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
+        self.conv1 = Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width // 2)
-        self.conv2 = nn.Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width // 2)
-        self.conv3 = nn.Conv2d(width // 2, width, 3, padding=1, bias=False)
+        self.conv3 = Conv2d(width // 2, width, 3, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(width)
         self.avgpool = nn.AvgPool2d(2)
         inplanes = width
@@ -236,7 +242,7 @@ class CLIP(nn.Module):
             return self.visual(images, prompts)
         tokens, width = self.visual.positional_embedding.shape
         at_once = max(1, tokens_at_once(width, self.dtype, images.device) // tokens)
-        return torch.cat([self.visual(part, prompts) for part in images.split(at_once)])
+        return joined([self.visual(part, prompts) for part in images.split(at_once)])
 
     def encode_text(self, text: Tensor | ClassText, prompts: Prompts | None = None, chunk_classes: int = 0) -> Tensor:
         """Encode token ids or class prompts.

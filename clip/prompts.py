@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -65,3 +66,21 @@ class Prompts:
 def at_layer(entries: Sequence | Tensor | None, i: int, default=None):
     """``entries[i]``, or ``default`` where there is no such entry."""
     return entries[i] if entries is not None and 0 <= i < len(entries) else default
+
+
+def deep_in(deep: Tensor | Sequence[Tensor | None] | None, dtype: torch.dtype, batch: int = 0) -> list[Tensor | None]:
+    """Deep prompts as the encoders take them, one entry per layer: in ``dtype``, with ``batch`` also per image.
+
+    Args:
+        deep: (L, n, d), or a sequence of (n, d), (C, n, d) or None.
+
+    Returns:
+        Entries (n, d), (C, n, d), with ``batch`` (batch, n, d), or None. Gradients of the images add up in float32.
+    """
+    if deep is None or len(deep) == 0:
+        return []
+    if not isinstance(deep, Tensor):
+        return [None if entry is None else deep_in(entry[None], dtype, batch)[0] for entry in deep]
+    if batch:
+        deep = deep[:, None].expand(-1, batch, *deep.shape[1:])
+    return list(deep.to(dtype).unbind())

@@ -438,13 +438,13 @@ def test_a_negative_number_of_classes_at_a_time_is_one_line(run, tmp_path):
 def test_a_batch_without_a_finite_loss_is_left_out_where_that_is_wanted_and_stops_the_run_elsewhere(
     run, tmp_path, monkeypatch
 ):
-    update = MethodTrainer.update
+    backward_of = MethodTrainer.backward_of
 
     def nan_once(self, terms):
         factor = torch.nan if (self.epoch, self.batch_idx) == (1, 2) else 1
-        return update(self, {name: factor * term for name, term in terms.items()})
+        return backward_of(self, {name: factor * term for name, term in terms.items()})
 
-    monkeypatch.setattr(MethodTrainer, "update", nan_once)
+    monkeypatch.setattr(MethodTrainer, "backward_of", nan_once)
     options = [*QUICK, "DATALOADER.TRAIN_X.BATCH_SIZE", "4"]
     stopped = run("MuDPT", tmp_path / "stopped", *options)
     assert_one_line(stopped, "the loss is NaN or infinite in epoch 2, batch 3 (images ", "model.pth.tar-1+0; lower")
@@ -453,6 +453,28 @@ def test_a_batch_without_a_finite_loss_is_left_out_where_that_is_wanted_and_stop
     assert code == 0 and "left out, the 1. such batch: the loss is NaN or infinite in epoch 2, batch 3" in out, error
     assert results(tmp_path / "left_out")["skipped_batches"] == {"nonfinite_loss": 1, "float16_overflow": 0}
     assert all(tensor.isfinite().all() for tensor in learned(tmp_path / "left_out").values())
+
+
+@pytest.mark.parametrize("trainer", ["CoOp", "ProGrad"])
+def test_no_batch_is_lost_where_scaled_gradients_overflow(trainer, run, tmp_path, monkeypatch):
+    assert run(trainer, tmp_path / "plain", *ONE_SHOT, *UNTESTED)[0] == 0
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda device, enabled: scaler(device, init_scale=2.0**127))
+    code, out, error = run(trainer, tmp_path / "scaled", *ONE_SHOT, *UNTESTED)
+    assert code == 0, error
+    assert "float16 gradients overflowed: the batch is repeated at a loss scale of 8.5" in out
+    assert results(tmp_path / "scaled")["skipped_batches"] == {"nonfinite_loss": 0, "float16_overflow": 0}
+    plain, scaled = learned(tmp_path / "plain"), learned(tmp_path / "scaled")
+    for name, tensor in plain.items():  # a power of two is no rounding
+        torch.testing.assert_close(scaled[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_that_is_to_be_a_cuda_graph_needs_a_gpu_and_a_known_word(run, tmp_path):
+    for value, told in (("on", "TRAIN.CUDA_GRAPH is on, but a step"), ("yes", "TRAIN.CUDA_GRAPH is yes: choose one")):
+        assert_one_line(run("CoOp", tmp_path / value, *ONE_SHOT, "TRAIN.CUDA_GRAPH", value), told)
+        assert not (tmp_path / value / "results.json").exists()
+    code, out, error = run("CoOp", tmp_path / "auto", *ONE_SHOT, *UNTESTED)
+    assert code == 0 and "CUDA graph" not in out, error
 
 
 @pytest.mark.parametrize("trainer", ["MuDPT", "CLIP_LoRA", "TCP", "TipAdapterF"])

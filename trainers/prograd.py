@@ -90,8 +90,8 @@ class PromptLearner(PromptMethod):
 class ProGrad(MethodTrainer):
     Method = PromptLearner
 
-    def update(self, terms: dict[str, Tensor]) -> Tensor:
-        """One step on the cross-entropy that, to first order, does not raise the divergence; returns the former."""
+    def backward_of(self, terms: dict[str, Tensor]) -> Tensor:
+        """Gradients of the cross-entropy that, to first order, do not raise the divergence; returns the former."""
         loss, divergence = terms["cross_entropy"], terms["divergence"]
-        self.prograd_backward_and_update(loss, divergence, self.method.config.LAMBDA, scaler=self.scaler)
+        self.prograd_backward(loss, divergence, self.method.config.LAMBDA, scaler=self.scaler)
         return loss

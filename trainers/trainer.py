@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -16,9 +16,11 @@ from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights
+from dassl.utils.distributed import world_size
 from support.user_error import ConfigError
 from trainers.checkpoints import LEARNED, check_initial_classes, load_folder
 from trainers.collapse import collapse_warning
+from trainers.cuda_graph import CapturedStep, CaptureError
 from trainers.epoch_average import EpochAverage
 from trainers.frozen_clip import HALF_PRECISIONS, computing_in, load_clip_to_cpu, usable_precision
 from trainers.method import HeadMethod, Method, Task
@@ -28,6 +30,7 @@ from trainers.templates import choose_template, frozen_text_features, own_templa
 from trainers.training_features import TrainingFeatures
 from trainers.tuned_clip import TunedCLIP
 
+CUDA_GRAPH = ("auto", "on", "off")
 ZERO_SHOT = "zero_shot_acc"  # among what the steps of the last epoch report
 FIXED_TRANSFORMS = {"center_crop", "normalize", "instance_norm"}  # those that give an image the same pixels each time
 MOST_CACHED_BYTES = 2**30  # of the training images' features
@@ -55,6 +58,7 @@ class MethodTrainer(TrainerX):
     loaded_epoch: int | None = None
     _image_features: Tensor | None = None  # (N, e) of the training images, normalised
     _zero_shot_text: Tensor | None = None  # (C, e)
+    _captured: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None  # computes the gradients of a batch
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -78,6 +82,8 @@ class MethodTrainer(TrainerX):
         if cfg.TRAIN.CHUNK_CLASSES < 0:
             chunk = cfg.TRAIN.CHUNK_CLASSES
             raise ConfigError(f"TRAIN.CHUNK_CLASSES is {chunk}: give a number of classes, or 0 for all at once")
+        if cfg.TRAIN.CUDA_GRAPH not in CUDA_GRAPH:
+            raise ConfigError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: choose one of {', '.join(CUDA_GRAPH)}")
         self.Method.Config.from_cfg(cfg)
 
     def build_data_loader(self) -> None:
@@ -215,34 +221,77 @@ class MethodTrainer(TrainerX):
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W), or their features (B, e) where these are kept, and labels (B,)."""
         if self._image_features is not None:
-            return self._image_features[batch["index"].to(self.device)], batch["label"].to(self.device)
-        return tuple(batch[key].to(self.device, non_blocking=True) for key in ("img", "label"))
+            return self._image_features[self._to_device(batch["index"])], self._to_device(batch["label"])
+        return self._to_device(batch["img"]), self._to_device(batch["label"])
 
     def forward_backward(self, batch: dict) -> dict:
+        """One step of the optimizer; where float16 gradients overflow, the batch is repeated at a lower loss scale."""
         images, labels = self.parse_batch_train(batch)
-        with self.computing():
-            outputs = self.model.outputs(images)
-            terms = self.method.losses(outputs, labels)
-        loss = self.update(terms)
+        steps = self.optimizer_steps
+        while True:
+            numbers = self._backward(images, labels)
+            self.detect_anomaly(numbers["loss"])
+            self.scaler.step(self.optim)
+            self.scaler.update()
+            if not self.overflowed(steps):
+                break
+            print(f"float16 gradients overflowed: the batch is repeated at a loss scale of {self.loss_scale():g}")
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
-        named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
-        return {
-            "loss": loss.detach(),
-            **named,
-            "acc": compute_accuracy(outputs.logits, labels)[0],
-            **self.zero_shot_on_last_epoch(images, labels),
-        }
+        return {**numbers, **self.zero_shot_on_last_epoch(images, labels)}
 
-    def update(self, terms: dict[str, Tensor]) -> Tensor:
-        """One step of the optimizer on the sum of the loss terms; returns the loss to report."""
+    def _backward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """`backward`, as a CUDA graph where TRAIN.CUDA_GRAPH asks for one and the step can be one."""
+        if self._captured is None:
+            self._captured = self.backward
+            if reason := self.reason_against_a_graph():
+                self._do_without_graph(reason)
+            else:
+                learned = [parameter for parameter in self.method.parameters() if parameter.requires_grad]
+                self._captured = CapturedStep(self.backward, learned)
+        try:
+            return self._captured(images, labels)
+        except CaptureError as error:
+            self._do_without_graph(str(error))
+            self._captured = self.backward
+            return self.backward(images, labels)
+
+    def reason_against_a_graph(self) -> str:
+        """Why a step on this machine is not captured as a CUDA graph; "": it can be."""
+        if self.device.type != "cuda":
+            return "there is no GPU"
+        if self.cfg.TRAIN.CUDA_GRAPH == "off":
+            return "TRAIN.CUDA_GRAPH is off"
+        if world_size() > 1:
+            return "several processes average their gradients"
+        return "TRAIN.CHUNK_CLASSES computes in parts" if self.cfg.TRAIN.CHUNK_CLASSES else ""
+
+    def _do_without_graph(self, reason: str) -> None:
+        mode = self.cfg.TRAIN.CUDA_GRAPH
+        if mode == "on":
+            raise ConfigError(f"TRAIN.CUDA_GRAPH is on, but a step cannot be a CUDA graph ({reason}): set it to auto")
+        if self.device.type == "cuda" and mode == "auto":
+            print(f"Steps are no CUDA graph: {reason}")
+
+    def backward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Compute the gradients of a batch.
+
+        Returns:
+            Scalars to report: the loss, its terms where there are several, and the accuracy.
+        """
+        with self.computing():
+            outputs = self.model.outputs(images)
+        terms = self.method.losses(outputs, labels)
+        loss = self.backward_of(terms)
+        named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
+        return {"loss": loss.detach(), **named, "acc": compute_accuracy(outputs.logits, labels)[0]}
+
+    def backward_of(self, terms: dict[str, Tensor]) -> Tensor:
+        """Leave the gradients of the sum of the loss terms in the parameters; returns the loss to report."""
         first, *others = terms.values()
         loss = sum(others, start=first)
-        self.detect_anomaly(loss)
         self.model_zero_grad()
         self.scaler.scale(loss).backward()
-        self.scaler.step(self.optim)
-        self.scaler.update()
         return loss
 
     @torch.no_grad()

@@ -60,6 +60,8 @@ class TrainingFeatures:
         features, labels = [], []
         for batch in progress_bar(loader, desc=description, unit="batch"):
             with trainer.computing():
-                features.append(trainer.clip_model.encode_image(batch["img"].to(trainer.device)).float())
-            labels.append(batch["label"].to(trainer.device))
+                features.append(
+                    trainer.clip_model.encode_image(batch["img"].to(trainer.device, non_blocking=True)).float()
+                )
+            labels.append(batch["label"].to(trainer.device, non_blocking=True))
         return torch.cat(features), torch.cat(labels)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from clip.casts import autocast_dtype
 from clip.model import CLIP, convert_weights
 from clip.prompts import Prompts
 from clip.weights import load_clip
@@ -35,6 +37,24 @@ from trainers.preprocessing import ImageFiles, Preprocessing
 
 TENSORS = "learned.safetensors"
 BATCH_SIZE = 100
+
+
+class _RowProducts(torch.autograd.Function):
+    """Products of each image (B, e) with its own texts (B, C, e), (B, C).
+
+    `torch.bmm` would leave the outer product of the backward pass on a GPU to a compiler that is not everywhere.
+    """
+
+    @staticmethod
+    def forward(ctx, texts: Tensor, images: Tensor) -> Tensor:
+        ctx.save_for_backward(texts, images)
+        return (texts @ images[:, :, None]).squeeze(-1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        texts, images = ctx.saved_tensors
+        return gradient[:, :, None] * images[:, None], (texts.transpose(1, 2) @ gradient[:, :, None]).squeeze(-1)
 
 
 class TunedCLIP(nn.Module):
@@ -58,7 +78,7 @@ class TunedCLIP(nn.Module):
         self.clip = clip_model
         self.method = method
         self.chunk_classes = chunk_classes
-        self._text_features: tuple[tuple, Tensor] | None = None
+        self._text_features: dict[tuple, tuple[tuple, Tensor]] = {}
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C) logits."""
@@ -67,10 +87,11 @@ class TunedCLIP(nn.Module):
     def outputs(self, images: Tensor) -> Outputs:
         """Features and logits of images (B, 3, H, W), or of frozen CLIP's features (B, e) of them."""
         scale = self.clip.logit_scale.float().exp()
-        frozen = partial(self.frozen_image_features, images)
+        autocast = autocast_dtype(images.device) is not None
+        frozen = partial(self.frozen_image_features, images, autocast)
         if isinstance(self.method, HeadMethod):
             image_features = self.clip.encode_image(images).float()
-            return Outputs(image_features, None, self.method(image_features), scale, frozen)
+            return Outputs(image_features, None, self.method(image_features).float(), scale, frozen)
         if self.method.conditioned_on_image:
             image_features = self.encode_image(images)
             text_features = self.encode_text(self.method(image_features))
@@ -78,11 +99,13 @@ class TunedCLIP(nn.Module):
             prompts = self.method()
             image_features = self.encode_image(images, prompts)
             text_features = self.cached_text_features(prompts)
-        scaled = scale * image_features
-        if text_features.dim() == 2:
-            logits = scaled @ text_features.t()
-        else:
-            logits = (text_features @ scaled[:, :, None]).squeeze(-1)
+        # Logits reach 100, where float16 would round them to 0.06.
+        with torch.autocast(images.device.type, enabled=False) if autocast else nullcontext():
+            scaled = scale * image_features
+            if text_features.dim() == 2:
+                logits = scaled @ text_features.t()
+            else:
+                logits = _RowProducts.apply(text_features, scaled)
         return Outputs(image_features, text_features, logits, scale, frozen)
 
     @property
@@ -93,9 +116,10 @@ class TunedCLIP(nn.Module):
         return self.method().changes_images
 
     @torch.no_grad()
-    def frozen_image_features(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> frozen CLIP's normalised features (B, e), float32."""
-        return self.encode_image(images)
+    def frozen_image_features(self, images: Tensor, autocast: bool = False) -> Tensor:
+        """(B, 3, H, W) -> frozen CLIP's normalised features (B, e), float32; with ``autocast`` in mixed precision."""
+        with torch.autocast(images.device.type) if autocast else nullcontext():
+            return self.encode_image(images)
 
     def encode_image(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
         """(B, 3, H, W) -> normalised (B, e), float32; without prompts frozen CLIP's own features.
@@ -120,11 +144,11 @@ class TunedCLIP(nn.Module):
         else:
             state = tuple((id(p), p._version) for p in self.method.parameters())
         device = self.clip.text_projection.device
-        state = (*state, device, torch.is_autocast_enabled(device.type))  # a test is not one of mixed precision
-        if self._text_features is None or self._text_features[0] != state:
+        place = (device, autocast_dtype(device))  # a test is not one of mixed precision
+        if place not in self._text_features or self._text_features[place][0] != state:
             with torch.no_grad():
-                self._text_features = state, self.encode_text(prompts)
-        return self._text_features[1]
+                self._text_features[place] = state, self.encode_text(prompts)
+        return self._text_features[place][1]
 
     # a finished model
 

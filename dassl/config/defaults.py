@@ -27,6 +27,7 @@ def get_cfg_default() -> CfgNode:
                 "NONFINITE_LOSS": "stop",  # or skip: batches whose loss is NaN or infinite are left out and counted
                 "PRINT_FREQ": 10,  # batches from one log line to the next
                 "CHUNK_CLASSES": 0,  # encoded at a time, and again for the gradients, to bound memory; 0: all at once
+                "CUDA_GRAPH": "auto",  # on a GPU, start the kernels of a step as one where that can be; or on, off
                 "COUNT_ITER": "train_x",  # which loader makes an epoch, for trainers that use train_u too
             },
             "TEST": {

@@ -107,7 +107,11 @@ class SimpleTrainer(TrainerBase):
         epoch_metrics: averages over the last epoch, so far, of what its steps report.
         train_seconds: time spent in epochs, without tests, of the resumed run too.
         test_seconds: duration of the last test.
+        optimizer_steps: number of steps that the registered optimizers have taken in this process.
     """
+
+    optimizer_steps = 0
+    _training_peak = 0  # bytes of GPU memory
 
     def __init__(self, cfg):
         super().__init__()
@@ -171,13 +175,18 @@ class SimpleTrainer(TrainerBase):
         largest = self.cfg.OPTIM.CLIP_GRAD_NORM
         if largest > 0 and optim is not None and not any(optim is known for known in self._optims.values()):
             clip_gradient_norm(optim, largest)
+        if isinstance(optim, torch.optim.Optimizer) and not any(optim is known for known in self._optims.values()):
+            optim.register_step_post_hook(self._count_step)
         super().register_model(name, model, optim, sched)
+
+    def _count_step(self, *_) -> None:
+        self.optimizer_steps += 1
 
     @property
     def peak_memory(self) -> int:
-        """Most bytes in use so far: of GPU memory on a GPU, else of the process."""
+        """Most bytes in use so far: on a GPU those of the training, if there was one; else those of the process."""
         if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
+            return self._training_peak or torch.cuda.max_memory_allocated(self.device)
         import resource  # not on every system
 
         unit = 1 if sys.platform == "darwin" else 1024
@@ -277,6 +286,8 @@ class SimpleTrainer(TrainerBase):
             super().train(self.start_epoch, self.max_epoch)
 
     def before_train(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         self._check_selection()
         self.start_epoch = self.resume_model_if_exist(self._folder_to_resume())
         if self.cfg.RESUME and not self.resumed_from:
@@ -382,6 +393,8 @@ class SimpleTrainer(TrainerBase):
 
     def after_train(self) -> None:
         print("Finish training")
+        if self.device.type == "cuda":
+            self._training_peak = torch.cuda.max_memory_allocated(self.device)
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
                 print("Deploy the model with the best val performance")
@@ -575,8 +588,7 @@ class TrainerX(SimpleTrainer):
         self.batch_idx = batch_idx
         parts = self.parts_of(batch)
         self._image_paths = [path for part in parts if isinstance(part, dict) for path in part.get("impath", ())]
-        scaler = getattr(self, "scaler", None)
-        scale = scaler.get_scale() if scaler is not None else 1.0
+        steps = self.optimizer_steps
         try:
             summary = self.forward_backward(*parts)
         except NonFiniteLossError as error:
@@ -586,11 +598,34 @@ class TrainerX(SimpleTrainer):
             self._leave_out("nonfinite_loss", str(error))
             if batch_idx + 1 == self.num_batches:
                 self.update_lr()  # as forward_backward would have done
-        if scaler is not None and scaler.get_scale() < scale:
+        if summary is not None and self.overflowed(steps):
             self._leave_out("float16_overflow")
-            if scaler.get_scale() < SMALLEST_LOSS_SCALE:
-                raise self.nonfinite_error("gradients are NaN or infinite, whatever the loss scale,")
+            self.loss_scale()
         return Step(batch_idx, self._image_paths, self.get_current_lr(), summary)
+
+    def overflowed(self, steps: int) -> bool:
+        """Whether float16 gradients were not finite, so that the scaler left out the step that was to follow.
+
+        Waits for a GPU in that case alone.
+
+        Args:
+            steps: `optimizer_steps` before the step.
+        """
+        scaler = getattr(self, "scaler", None)
+        if scaler is None or not scaler.is_enabled() or self.optimizer_steps > steps:
+            return False
+        return scaler.state_dict().get("_growth_tracker") == 0  # else the trainer took none: it adds gradients up
+
+    def loss_scale(self) -> float:
+        """The scaler's, after an overflow.
+
+        Raises:
+            NonFiniteLossError: it is so small that the gradients overflow whatever it is.
+        """
+        scale = self.scaler.get_scale()
+        if scale < SMALLEST_LOSS_SCALE:
+            raise self.nonfinite_error("gradients are NaN or infinite, whatever the loss scale,")
+        return scale
 
     def _leave_out(self, reason: str, message: str = "") -> None:
         """Count a batch that changed nothing."""

@@ -208,6 +208,15 @@ class TrainerBase:
         self.detect_anomaly(loss_a)
         self.detect_anomaly(loss_b)
         scaler = scaler or torch.amp.GradScaler(enabled=False)
+        self.prograd_backward(loss_a, loss_b, lambda_, names, scaler)
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                scaler.step(self._optims[name])
+        scaler.update()
+
+    def prograd_backward(self, loss_a: Tensor, loss_b: Tensor, lambda_, names=None, scaler=None) -> None:
+        """The gradients of `prograd_backward_and_update`, without its step; nothing here waits for a GPU."""
+        scaler = scaler or torch.amp.GradScaler(enabled=False)
         names = [name for name in self.get_model_names(names) if self._optims[name] is not None]
         parameters = [p for name in names for p in self._models[name].parameters() if p.requires_grad]
         of_b = torch.autograd.grad(scaler.scale(loss_b), parameters, retain_graph=True, allow_unused=True)
@@ -218,11 +227,9 @@ class TrainerBase:
             if parameter.grad is not None and b is not None:
                 direction = F.normalize(b.flatten().float(), dim=0)  # 0 of a gradient that is 0
                 along = parameter.grad.flatten().float() @ direction
-                if not along >= 0:  # where b overflowed, the gradient becomes NaN and a scaler leaves the step out
-                    parameter.grad -= (lambda_ * along * direction).view_as(parameter).to(parameter.grad.dtype)
-        for name in names:
-            scaler.step(self._optims[name])
-        scaler.update()
+                # Where b overflowed, ``along`` and the gradient become NaN, and a scaler leaves the step out.
+                against = torch.where(along >= 0, torch.zeros_like(along), lambda_ * along) * direction
+                parameter.grad -= against.view_as(parameter).to(parameter.grad.dtype)
 
     # tensorboard
 

@@ -91,6 +91,8 @@ def connect(use_cuda: bool) -> None:
             )
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[own].strip() if visible else str(own)
+        # Without NVML it was CUDA that counted the GPUs, and it keeps to those that it then saw.
+        torch.cuda.set_device(0 if torch.cuda.device_count() == 1 else own)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if gpus else "gloo",
         store=dist.PrefixStore("group", _store),

@@ -15,7 +15,7 @@ def random_states(with_gpus: bool = False) -> dict:
         "numpy": [kind, _as_tensor(keys), position, has_gauss, cached_gauss],
         "torch": torch.get_rng_state(),
     }
-    if with_gpus and torch.cuda.is_available():
+    if with_gpus and torch.cuda.is_initialized():  # a run that leaves them alone opens none
         states["cuda"] = torch.cuda.get_rng_state_all()
     return states
 
@@ -27,7 +27,7 @@ def set_random_states(states: dict) -> None:
     kind, keys, position, has_gauss, cached_gauss = states["numpy"]
     np.random.set_state((kind, _as_words(keys), position, has_gauss, cached_gauss))
     torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         for device, state in zip(range(torch.cuda.device_count()), states.get("cuda", ()), strict=False):
             torch.cuda.set_rng_state(state, device)
 

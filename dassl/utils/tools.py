@@ -98,8 +98,8 @@ def set_random_seed(seed: int) -> None:
     torch.manual_seed(seed)  # all GPUs too
 
 
-def collect_env_info() -> str:
-    """Versions and hardware that a result depends on, one per line."""
+def collect_env_info(use_cuda: bool = True) -> str:
+    """Versions and hardware that a result depends on, one per line; of the GPUs only where they are used."""
     lines = [f"Python {platform.python_version()} on {platform.platform()}"]
     for package in ("torch", "torchvision", "numpy", "pillow", "open_clip_torch"):
         try:
@@ -108,7 +108,7 @@ def collect_env_info() -> str:
             lines.append(f"{package} not installed")
     lines.append(f"CPU: {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     lines.append(f"torch threads: {torch.get_num_threads()}")
-    for index in range(torch.cuda.device_count()):
+    for index in range(torch.cuda.device_count() if use_cuda else 0):
         lines.append(f"GPU {index}: {torch.cuda.get_device_name(index)} (CUDA {torch.version.cuda})")
     return "\n".join(lines)
 

@@ -29,6 +29,7 @@ from dassl.utils import (
     write_json,
 )
 from dassl.utils.logger import Logger
+from dassl.utils.random_states import random_states, set_random_states
 
 
 @pytest.fixture
@@ -163,6 +164,20 @@ def test_seed_fixes_every_generator():
 def test_environment_names_versions():
     text = collect_env_info()
     assert f"torch {torch.__version__.split('+')[0]}" in text and f"numpy {np.__version__}" in text
+
+
+def test_a_run_without_gpus_asks_nothing_of_them(monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("opens a context on the GPU")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in ("get_device_name", "get_rng_state_all", "set_rng_state"):
+        monkeypatch.setattr(torch.cuda, name, refuse)
+    assert "GPU" not in collect_env_info(use_cuda=False)
+    states = random_states(with_gpus=True)
+    assert "cuda" not in states
+    set_random_states({**states, "cuda": [torch.zeros(16, dtype=torch.uint8)]})
 
 
 def test_small_helpers():

@@ -1,0 +1,94 @@
+"""Launches, waits, peak memory and host time of a ViT-B/16 step on the null device, as lines of JSON.
+
+run PYTHON -m tests.null_cuda.step METHOD CLASSES BATCH PRECISION [reference] [ours] [captured] [--kernels]
+
+The step is forward and backward pass, loss scale, SGD and accuracy, as a trainer takes it; `captured`: as a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from bench import sides
+from dassl.metrics import compute_accuracy
+from tests.null_cuda import counting
+from trainers.cuda_graph import CapturedStep
+
+REPEATED = 8  # steps whose median time counts
+
+
+def step_of(both: sides.Sides, side: str, batch: int, precision: str) -> Callable[[], dict]:
+    """One training step of a side: "reference", "ours", or "captured" for ours as a CUDA graph."""
+    model = both.reference if side == "reference" else both.ours
+    images = both.images(batch)
+    labels = torch.arange(batch, device="cuda") % len(both.names)
+    optimizer = torch.optim.SGD(both.learner.parameters(), lr=0.002, momentum=0.9, weight_decay=5e-4)
+    scaler = torch.amp.GradScaler("cuda", enabled=precision in ("fp16", "amp"))
+
+    def backward(images, labels):
+        with torch.autocast("cuda", enabled=precision == "amp"):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        return {"loss": loss.detach(), "acc": compute_accuracy(logits, labels)[0]}
+
+    compute = CapturedStep(backward, both.learner.parameters()) if side == "captured" else backward
+
+    def step():
+        numbers = compute(images, labels)
+        scaler.step(optimizer)
+        scaler.update()
+        return numbers
+
+    return step
+
+
+def measure(step: Callable[[], dict], lists_kernels: bool) -> dict:
+    """Counts of one step after two others, its peak memory, and the median host time of `REPEATED` steps."""
+    step(), step()
+    torch.cuda.reset_peak_memory_stats()
+    counting.reset()
+    step()
+    counted = counting.counts()
+    found = {
+        "launches": counted.get("launches", 0),
+        "replays": counted.get("graph launch", 0),
+        "waits": counting.waits(counted),
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 3),
+    }
+    seconds = []
+    for _ in range(REPEATED):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    kernels = {name: number for name, number in counted.items() if name.startswith("kernel:")} if lists_kernels else {}
+    return {**found, "host_ms": round(1000 * statistics.median(seconds), 1), **kernels}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("method", choices=sides.METHODS)
+    parser.add_argument("classes", type=int)
+    parser.add_argument("batch", type=int)
+    parser.add_argument("precision", choices=("fp32", "fp16", "amp", "bf16"))
+    parser.add_argument("sides", nargs="*", default=["reference", "ours", "captured"])
+    parser.add_argument("--kernels", action="store_true", help="list the launches by kernel")
+    args = parser.parse_args()
+    dtype = "fp32" if args.precision == "amp" else args.precision
+    both = sides.build(args.method, args.classes, "ViT-B/16", "cuda", dtype)
+    for side in args.sides:
+        found = measure(step_of(both, side, args.batch, args.precision), args.kernels)
+        point = {"method": args.method, "classes": args.classes, "batch": args.batch, "precision": args.precision}
+        print(json.dumps({**point, "side": side, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
