@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,13 @@ def test_the_embedded_clip_takes_one_thread_unless_told_otherwise(run, tmp_path,
             assert code == 0 and f"\ntorch threads: {expected}\n" in out and torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_run_that_only_tests_imports_neither_torchvision_nor_the_compiler(run, tmp_path, monkeypatch):
+    for name in ("torchvision", "torch._inductor", "torch._inductor.config"):
+        monkeypatch.setitem(sys.modules, name, None)  # whose import fails now
+    code, _, errors = run("ZeroshotCLIP", tmp_path / "out", "--eval-only")
+    assert code == 0, errors
 
 
 def test_zero_shot_has_nothing_to_train(run, tmp_path):
