@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from importlib import metadata
 from pathlib import Path
 
 from comparison.model_config import config_of_model
@@ -34,6 +35,7 @@ from support.user_error import ConfigError, UserError, did_you_mean, is_debuggin
 
 __version__ = "0.1.0"
 FEW_SHOT_FILE = "few_shot.json"
+SMALL_BACKBONE = 2**26  # bytes of weights: the embedded CLIP has 13 million, OpenAI's smallest 240
 
 
 class OneLineParser(user_error.OneLineParser):
@@ -411,7 +413,6 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
     """What results.json says about a run apart from its results. Asks nothing of a trainer beyond Dassl's API."""
     import numpy
     import torch
-    import torchvision
 
     from comparison.code_version import code_version
     from dassl.utils.distributed import world_size
@@ -444,7 +445,7 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
         "environment": {
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": metadata.version("torchvision"),  # whose import takes seconds
             "numpy": numpy.__version__,
             "platform": platform.platform(),
             "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
@@ -517,13 +518,34 @@ def set_seed(cfg) -> None:
         set_random_seed(gather(secrets.randbits(32))[0])
 
 
+def threads_of(cfg, cores: int) -> int:
+    """How many threads of ``cores`` a run takes on a CPU: one where the backbone is as small as the embedded CLIP.
+
+    Its tensors are too small to share: on a busy machine two threads take 6 to 10 times as long as one for a step of
+    CoOp, CoCoOp or MuDPT, as each waits for the other at every operation.
+    """
+    from clip.weights import MODELS
+
+    weights = cfg.MODEL.BACKBONE.PATH or MODELS.get(cfg.MODEL.BACKBONE.NAME, "")  # a file, a folder or an address
+    return 1 if os.path.isfile(weights) and os.path.getsize(weights) < SMALL_BACKBONE else cores
+
+
+def choose_threads(cfg) -> None:
+    """Set the number of threads, unless OMP_NUM_THREADS has done so."""
+    import torch
+
+    if not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(threads_of(cfg, torch.get_num_threads()))
+
+
 def choose_algorithms(cfg) -> None:
     """The fastest algorithms of a GPU, or with DETERMINISTIC those that give the same bits each time."""
     import torch
 
     if cfg.DETERMINISTIC:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read as the GPU is first used
-    torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
+    if torch.are_deterministic_algorithms_enabled() != cfg.DETERMINISTIC:  # which imports torch.compile's modules
+        torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
     torch.backends.cudnn.allow_tf32 = False  # by default its convolutions of float32 have the accuracy of float16
     torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA and not cfg.DETERMINISTIC
 
@@ -630,6 +652,7 @@ def main(args: argparse.Namespace) -> None:
     set_seed(cfg)
 
     with handled(), logged_to(cfg.OUTPUT_DIR), missing_keys_named(cfg):
+        choose_threads(cfg)
         choose_algorithms(cfg)
         with held_back():
             if cfg.SEED >= 0:

@@ -67,7 +67,7 @@ class Observer(Protocol):
         """Called for each run that has ended, also before it is tried again (its state then is "waiting")."""
 
     def refresh(self) -> None:
-        """Called a few times a second."""
+        """Called many times a second."""
 
 
 def tasks_of(jobs: Iterable[Job]) -> list[Task]:
@@ -84,7 +84,7 @@ def tasks_of(jobs: Iterable[Job]) -> list[Task]:
     return list(by_folder.values())
 
 
-def execute(tasks: Sequence[Task], launcher: Launcher, observer: Observer, pause: float = 0.2) -> None:
+def execute(tasks: Sequence[Task], launcher: Launcher, observer: Observer, pause: float = 0.05) -> None:
     """Run all of them, each after the one it depends on; a failed one does not stop the others."""
     try:
         while any(task.state not in ENDED for task in tasks):

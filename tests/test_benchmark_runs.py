@@ -291,7 +291,7 @@ def test_each_gpu_gets_a_run_of_its_own(recorder, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(
         "comparison.workers.start_process",
-        lambda job, environment: given.append(environment["CUDA_VISIBLE_DEVICES"]) or subprocess.Popen(["true"]),
+        lambda job, environment, warm: given.append(environment["CUDA_VISIBLE_DEVICES"]) or subprocess.Popen(["true"]),
     )
     workers = Workers()
     assert workers.jobs == 2

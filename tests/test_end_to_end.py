@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,25 @@ def test_the_embedded_clip_knows_handwritten_digits_it_never_saw(trainer, run, r
     assert code == 0, error
     assert 25 <= results(tmp_path)["metrics"]["accuracy"] <= 90
     assert results(tmp_path)["learned_parameters"] == 0
+
+
+def test_the_embedded_clip_takes_one_thread_unless_told_otherwise(run, tmp_path, monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        for told, expected in (("2", 2), ("", 1)):
+            monkeypatch.setenv("OMP_NUM_THREADS", told)
+            torch.set_num_threads(2)
+            code, out, _ = run("CoOp", tmp_path / "out", "--no-train")
+            assert code == 0 and f"\ntorch threads: {expected}\n" in out and torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_that_only_tests_imports_neither_torchvision_nor_the_compiler(run, tmp_path, monkeypatch):
+    for name in ("torchvision", "torch._inductor", "torch._inductor.config"):
+        monkeypatch.setitem(sys.modules, name, None)  # whose import fails now
+    code, _, errors = run("ZeroshotCLIP", tmp_path / "out", "--eval-only")
+    assert code == 0, errors
 
 
 def test_zero_shot_has_nothing_to_train(run, tmp_path):

@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
+from tests import warm_command
 from tests.small_data import few_digits
 from tests.tree import copy_tree
 
@@ -29,7 +28,7 @@ def test_the_worked_port_trains_and_its_checkpoint_tests_the_same(document, root
     trained = arguments[at]
 
     def run(arguments):
-        done = subprocess.run([sys.executable, "train.py", *arguments], cwd=tmp_path, capture_output=True, text=True)
+        done = warm_command.run(["train.py", *arguments], tmp_path)
         assert done.returncode == 0, done.stderr
         results = json.loads((tmp_path / arguments[at] / "results.json").read_text())
         assert results["learned_parameters"] > 0

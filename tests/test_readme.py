@@ -1,11 +1,10 @@
 """What the README shows works as it is written there."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 
+from tests import warm_command
 from tests.small_data import few_digits
 from tests.tree import copy_tree
 
@@ -22,8 +21,7 @@ def test_the_example_of_a_new_method_is_short_and_runs(readme, root, tmp_path):
     (tmp_path / "trainers" / "visual_prompts.py").write_text(code)
     typed = re.search(r"train\.py (--root data --seed 1 --trainer VisualPrompts.*?)\n\n", readme, flags=re.DOTALL)[1]
     arguments = typed.replace("\\\n", " ").split()
-    command = [sys.executable, "train.py", *arguments, "OPTIM.MAX_EPOCH", "1", "DATASET.NUM_SHOTS", "4"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = warm_command.run(["train.py", *arguments, "OPTIM.MAX_EPOCH", "1", "DATASET.NUM_SHOTS", "4"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "output/digits/VisualPrompts/tiny_16shots/seed1/results.json").is_file()
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import torch
 
+from tests import warm_command
+from tests.warm_command import WarmCommand
+
 ROOT = Path(__file__).parents[2]
 MEASURED = ("seconds", "peak_memory_mb", "environment")  # in results.json, what no two runs share
 
@@ -86,17 +89,8 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
 
 
-def start(arguments: list[str], script: tuple[str, ...] = ("train.py",)) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *script, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a shell that runs this in the background has it ignore Ctrl-C, and so would the run
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def start(arguments: list[str], script: tuple[str, ...] = ("train.py",)) -> WarmCommand | subprocess.Popen:
+    return warm_command.start([*script, *arguments], ROOT, {**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def faulty(kind: str, number: int) -> tuple[str, ...]:
@@ -215,7 +209,7 @@ def differences(first, second, where: str = "") -> list[str]:
     return [] if equal else [where]
 
 
-def _wait_for_log(process: subprocess.Popen, folder: Path) -> bool:
+def _wait_for_log(process: WarmCommand | subprocess.Popen, folder: Path) -> bool:
     """Whether the process came to writing a log of its own before it ended."""
     log = folder / "log.txt"
     before = log.stat().st_ino if log.exists() else None

@@ -1,0 +1,26 @@
+"""Signals wait for the end of a block."""
+
+import signal
+
+import pytest
+
+from support.deferred_signals import deferred_signals
+
+
+def test_a_handler_is_called_when_the_block_has_ended():
+    done = []
+    with pytest.raises(KeyboardInterrupt), deferred_signals():
+        with deferred_signals():
+            signal.raise_signal(signal.SIGINT)
+        done.append("within")
+    assert done == ["within"]
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with deferred_signals():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
