@@ -9,6 +9,7 @@ import pytest
 # Files that take longest, begun first: so that at the end no worker has such a file left to itself.
 SLOW_FILES = [
     "test_benchmark_on_slurm.py",
+    "null_cuda/test_null_cuda.py",
     "test_end_to_end.py",
     "torture/test_torture.py",
     "test_distributed.py",
