@@ -150,9 +150,9 @@ def _runs(entries: list[int]) -> list[tuple[slice, slice | None]]:
     """The positions of neighbouring tokens, or of neighbouring vectors of the context and then which these are."""
     runs = []
     for is_token, run in groupby(enumerate(entries), key=lambda item: item[1] >= 0):
-        (first, entry), *_, (last, _) = run = list(run) * 2
-        positions = slice(first, last + 1)
-        runs.append((positions, None if is_token else slice(-1 - entry, last - first - entry)))
+        run = list(run)
+        first, slot = run[0][0], -1 - run[0][1]
+        runs.append((slice(first, first + len(run)), None if is_token else slice(slot, slot + len(run))))
     return runs
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from dassl.data import DataManager
-from dassl.data.epoch_loader import share_of_images
+from dassl.data.epoch_loader import EpochLoader, share_of_images
 from dassl.evaluation import Predictions, build_evaluator
 from dassl.evaluation.calibration import fit_temperature
 from dassl.evaluation.predictions import PredictionRecorder
@@ -282,8 +282,13 @@ class SimpleTrainer(TrainerBase):
         print(f"Training images changed on resuming: {counts}")
 
     def train(self) -> None:
-        with progress_bar(desc="train", unit="batch") as self._bar:
-            super().train(self.start_epoch, self.max_epoch)
+        try:
+            with progress_bar(desc="train", unit="batch") as self._bar:
+                super().train(self.start_epoch, self.max_epoch)
+        finally:
+            for name in ("train_loader_x", "train_loader_u"):
+                if isinstance(loader := getattr(self, name, None), EpochLoader):
+                    loader.close()
 
     def before_train(self) -> None:
         if self.device.type == "cuda":
@@ -598,9 +603,10 @@ class TrainerX(SimpleTrainer):
             self._leave_out("nonfinite_loss", str(error))
             if batch_idx + 1 == self.num_batches:
                 self.update_lr()  # as forward_backward would have done
-        if summary is not None and self.overflowed(steps):
-            self._leave_out("float16_overflow")
-            self.loss_scale()
+        else:
+            if self.overflowed(steps):
+                self._leave_out("float16_overflow")
+                self.loss_scale()
         return Step(batch_idx, self._image_paths, self.get_current_lr(), summary)
 
     def overflowed(self, steps: int) -> bool:

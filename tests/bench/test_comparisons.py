@@ -44,7 +44,7 @@ def printed(tmp_path_factory):
         output = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
             patch.setattr(sys, "argv", [name, *options.format(folder).split()])
-            patch.setattr(measure, "MATRIX", (256, 256, 256))
+            patch.setattr(measure, "MATRIX", {"cpu": (256, 256, 256)})
             if name == "growth":  # that a point has a process of its own is seen with memory
                 patch.setattr(single_step, "measure_point", lambda point, limit=None: single_step.step(point))
             runpy.run_module(f"bench.{name}", run_name="__main__")

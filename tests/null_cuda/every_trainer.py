@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import train
+from comparison import code_version
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from dassl.evaluation import Classification
 from dassl.evaluation.predictions import Predictions
@@ -51,6 +52,7 @@ def ignore_values() -> None:
     arrays = linear_probe._arrays
     linear_probe._arrays = lambda *encoded: (np.ones(encoded[0].shape), arrays(*encoded)[1])
     MethodTrainer.backward = counted(MethodTrainer.backward)
+    code_version.code_version = lambda: {}  # asks git, in each run
 
 
 def process(self, scores, labels) -> None:
@@ -112,6 +114,7 @@ def main() -> None:
     args = parser.parse_args()
     train.setup_cfg(train.parse_args([]))  # registers the trainers
     ignore_values()
+    gc.freeze()  # `run` collects what it has left alone
     for name in args.trainers or TRAINER_REGISTRY.registered_names():
         trains = bool(getattr(TRAINER_REGISTRY.get(name), "config_node", ""))
         for precision in PRECISIONS if trains else (None,):

@@ -1,6 +1,6 @@
 """Launches, waits, peak memory and host time of a ViT-B/16 step on the null device, as lines of JSON.
 
-run PYTHON -m tests.null_cuda.step METHOD CLASSES BATCH PRECISION [reference] [ours] [captured] [--kernels]
+run PYTHON -m tests.null_cuda.step METHOD,CLASSES,BATCH,PRECISION ... [--sides reference ours captured] [--kernels]
 
 The step is forward and backward pass, loss scale, SGD and accuracy, as a trainer takes it; `captured`: as a CUDA graph.
 """
@@ -8,6 +8,7 @@ The step is forward and backward pass, loss scale, SGD and accuracy, as a traine
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -75,19 +76,17 @@ def measure(step: Callable[[], dict], lists_kernels: bool) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("method", choices=sides.METHODS)
-    parser.add_argument("classes", type=int)
-    parser.add_argument("batch", type=int)
-    parser.add_argument("precision", choices=("fp32", "fp16", "amp", "bf16"))
-    parser.add_argument("sides", nargs="*", default=["reference", "ours", "captured"])
+    parser.add_argument("points", nargs="+", help="as mudpt,100,4,fp16")
+    parser.add_argument("--sides", nargs="+", default=["reference", "ours", "captured"])
     parser.add_argument("--kernels", action="store_true", help="list the launches by kernel")
     args = parser.parse_args()
-    dtype = "fp32" if args.precision == "amp" else args.precision
-    both = sides.build(args.method, args.classes, "ViT-B/16", "cuda", dtype)
-    for side in args.sides:
-        found = measure(step_of(both, side, args.batch, args.precision), args.kernels)
-        point = {"method": args.method, "classes": args.classes, "batch": args.batch, "precision": args.precision}
-        print(json.dumps({**point, "side": side, **found}), flush=True)
+    sides.random_state = functools.cache(sides.random_state)
+    for point in args.points:
+        method, classes, batch, precision = point.split(",")
+        both = sides.build(method, int(classes), "ViT-B/16", "cuda", "fp32" if precision == "amp" else precision)
+        for side in args.sides:
+            found = measure(step_of(both, side, int(batch), precision), args.kernels)
+            print(json.dumps({"method": method, "point": point, "side": side, **found}), flush=True)
 
 
 if __name__ == "__main__":

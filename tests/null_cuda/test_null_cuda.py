@@ -55,11 +55,9 @@ def runs_of_every_trainer(folder: Path) -> dict[tuple[str, str], dict]:
 
 
 def steps(folder: Path) -> dict[str, dict]:
-    found = {}
-    for method, sizes in STEPS.items():
-        words = ("tests.null_cuda.step", method, *map(str, sizes), "fp16", "ours", "captured")
-        found[method] = {line["side"]: line for line in lines_of(folder, *words)}
-    return found
+    points = [",".join([method, *map(str, sizes), "fp16"]) for method, sizes in STEPS.items()]
+    lines = lines_of(folder, "tests.null_cuda.step", *points, "--sides", "ours", "captured")
+    return {method: {line["side"]: line for line in lines if line["method"] == method} for method in STEPS}
 
 
 def launches_and_waits(run: dict) -> list[int]:

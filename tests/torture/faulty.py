@@ -48,9 +48,9 @@ class FaultyFile(io.FileIO):
         return super().write(content)
 
 
-def faulty_open(path, mode, encoding=None):
+def faulty_open(path, mode, encoding=None, errors=None):
     buffered = io.BufferedWriter(FaultyFile(path, mode.replace("b", "")))
-    return buffered if encoding is None else io.TextIOWrapper(buffered, encoding=encoding)
+    return buffered if encoding is None else io.TextIOWrapper(buffered, encoding, errors)
 
 
 def faulty(operation):
