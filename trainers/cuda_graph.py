@@ -61,10 +61,12 @@ class CapturedStep:
                 self._compute(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
         if generator.get_offset() != drawn:
+            generator.set_offset(drawn)  # as if these passes had not been
             raise CaptureError("it draws random numbers, as dropout does")
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=stream):
+            # The thread in which the loader pins memory may go on meanwhile.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self._outputs = self._compute(*self._inputs)
         except RuntimeError as error:
             raise CaptureError((str(error).splitlines() or [type(error).__name__])[0]) from error

@@ -38,9 +38,9 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
 
 def lines_of(folder: Path, *words: str) -> list[dict]:
-    """What a module printed on the device."""
+    """What Python printed on the device, given these words."""
     environment = {**os.environ, "NULLCUDA": str(folder / "device")}
-    command = ["bash", str(FOLDER / "run"), sys.executable, "-m", *words]
+    command = ["bash", str(FOLDER / "run"), sys.executable, *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -50,13 +50,13 @@ def runs_of_every_trainer(folder: Path) -> dict[tuple[str, str], dict]:
     from tests.small_data import draw_few
 
     draw_few(folder / "data", "letters")
-    lines = lines_of(folder, "tests.null_cuda.every_trainer", str(folder / "data"), str(folder / "output"))
+    lines = lines_of(folder, "-m", "tests.null_cuda.every_trainer", str(folder / "data"), str(folder / "output"))
     return {(line["trainer"], str(line["precision"])): line for line in lines}
 
 
 def steps(folder: Path) -> dict[str, dict]:
     points = [",".join([method, *map(str, sizes), "fp16"]) for method, sizes in STEPS.items()]
-    lines = lines_of(folder, "tests.null_cuda.step", *points, "--sides", "ours", "captured")
+    lines = lines_of(folder, "-m", "tests.null_cuda.step", *points, "--sides", "ours", "captured")
     return {method: {line["side"]: line for line in lines if line["method"] == method} for method in STEPS}
 
 
@@ -81,6 +81,36 @@ def test_steps_are_captured_and_what_cannot_be_says_why(runs):
     for (name, _), run in stepping.items():
         told = ["Steps are no CUDA graph: it draws random numbers, as dropout does"] if name in EAGER else []
         assert run["told"] == told
+
+
+RANDOM = """
+import json, torch
+from tests.null_cuda import counting
+from trainers.cuda_graph import CapturedStep, CaptureError
+
+weight = torch.ones(8, device="cuda", requires_grad=True)
+
+def compute(x):
+    weight.grad = None
+    loss = torch.nn.functional.dropout(x * weight, 0.5).sum()
+    loss.backward()
+    return {"loss": loss.detach()}
+
+torch.rand(4, device="cuda")
+generator = torch.cuda.default_generators[0]
+offsets, told = [generator.get_offset()], ""
+try:
+    CapturedStep(compute, [weight])(torch.ones(8, device="cuda"))
+except CaptureError as error:
+    told = str(error)
+print(json.dumps({"offsets": [*offsets, generator.get_offset()], "told": told}))
+"""
+
+
+def test_a_pass_that_draws_random_numbers_is_refused_and_has_drawn_none(tmp_path):
+    (found,) = lines_of(tmp_path, "-c", RANDOM)
+    assert found["told"] == "it draws random numbers, as dropout does"
+    assert found["offsets"][0] == found["offsets"][1] > 0
 
 
 def test_no_pass_waits_and_none_has_other_launches_than_the_table(runs):
