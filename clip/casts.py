@@ -16,15 +16,19 @@ def cast(tensor: Tensor, dtype: torch.dtype, factor: float = 1.0) -> Tensor:
     """
     if tensor.dtype == dtype and factor == 1:
         return tensor
-    if tensor.requires_grad or torch.compiler.is_compiling():
+
+    def made() -> Tensor:
         return (tensor * factor if factor != 1 else tensor).to(dtype)
+
+    if tensor.requires_grad or torch.compiler.is_compiling():
+        return made()
     state = (tensor._version, tensor.data_ptr(), tensor.device)
     known = _copies.get(tensor)
     if known is None or known[0] != state:
         known = _copies[tensor] = (state, {})
     if (dtype, factor) not in known[1]:
         with torch.no_grad():
-            known[1][dtype, factor] = (tensor * factor if factor != 1 else tensor).to(dtype)
+            known[1][dtype, factor] = made()
     return known[1][dtype, factor]
 
 

@@ -220,7 +220,10 @@ def encode_class_text(clip: TextEncoder, text: ClassText, prompts: Prompts, chun
     context = _check(text, prompts)
     if context is not None:
         context = context.to(clip.dtype)
-    deep = deep_in(prompts.text_deep, clip.dtype)
+    deep = [
+        entry if entry is None or entry.dim() == 3 else entry[None]  # (C or 1, n, d)
+        for entry in deep_in(prompts.text_deep, clip.dtype)
+    ]
     prefix = _encode_prefix(clip, text, prompts, context, deep)
     rows, row_length = text.own.shape
     prefixes, dtype, device = prefix[0].shape[0], prefix[0].dtype, prefix[0].device
@@ -247,9 +250,9 @@ def _encode_prefix(
     x = x + cast(clip.positional_embedding, clip.dtype)[: text.prefix_length]
     keys_values = []
     for i, block in enumerate(clip.transformer.resblocks):
-        fresh = at_layer(deep, i - 1)  # (n, d), or (C or 1, n, d)
+        fresh = at_layer(deep, i - 1)
         if fresh is not None:
-            x = _replace_in_prefix(x, text, fresh[None] if fresh.dim() < 3 else fresh)
+            x = _replace_in_prefix(x, text, fresh)
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
         query, key_value = block.query_key_value(x, layer)
         keys_values.append(key_value)
@@ -291,18 +294,15 @@ def _encode_own(
         """What is still the same for all prefixes, (R, ...), as (P R, ...)."""
         return own if own.shape[0] == prefixes * own_rows else own.repeat(prefixes, *[1] * (own.dim() - 1))
 
-    mask = None
+    mask = text.mask(prefix[0].dtype)[rows].repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
     blocks = clip.transformer.resblocks
     for i, block in enumerate(blocks):
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
         fresh = at_layer(deep, i - 1)
         if fresh is not None and not text.context_in_prefix:
-            x = x.unflatten(0, (-1, own_rows))
-            x = _replace_in_rows(x, text, fresh if fresh.dim() > 2 else fresh[None], rows).flatten(0, 1)
+            x = _replace_in_rows(x.unflatten(0, (-1, own_rows)), text, fresh[None], rows).flatten(0, 1)
         query, own = (of_every_prefix(part) for part in block.query_key_value(x, layer))  # (P R, T, d or 2 d)
         shared = prefix[i][:, None].expand(-1, own_rows, -1, -1).flatten(0, 1)  # (P R, p, 2 d)
-        if mask is None:
-            mask = text.mask(query.dtype)[rows].repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
         attended = block.attend(query, torch.cat([shared, own], dim=1), mask)  # (P R, T, d)
         x = of_every_prefix(x)
         if i < len(blocks) - 1:
@@ -355,12 +355,8 @@ def _check(text: ClassText, prompts: Prompts) -> Tensor | None:
 
 
 def _replace_in_rows(x: Tensor, text: ClassText, context: Tensor, rows: slice) -> Tensor:
-    """x (P or 1, R, T, d) with the vectors (P or 1, C or 1, n, d) in the places of the context.
-
-    A context (C or 1, n, d) is that of all images.
-    """
+    """x (P or 1, R, T, d) with the vectors (P or 1, C or 1, n, d) in the places of the context."""
     slots = -1 - text.own[rows]  # (R, T), negative where there is a token
-    context = context if context.dim() > 3 else context[None]
     _, classes, n, width = context.shape
     if classes > 1:
         wanted = text.class_of[rows] * n + slots  # (R, T)

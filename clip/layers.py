@@ -90,15 +90,17 @@ class _FrozenFeedForward(torch.autograd.Function):
 
 def feed_forward(mlp: nn.Module, x: Tensor, added: Tensor) -> Tensor:
     """added + c_proj(gelu(c_fc(x))), (B, L, d) -> (B, L, d)."""
-    quick = isinstance(mlp.gelu, QuickGELU)
-    frozen = not any(parameter.requires_grad for parameter in mlp.parameters())
-    if not (quick and frozen and parts.launches_decide(x.device)) or torch.jit.is_tracing():
+    if not (parts.launches_decide(x.device) and _is_frozen_and_quick(mlp)) or torch.jit.is_tracing():
         return mlp.c_proj(mlp.gelu(mlp.c_fc(x)), added=added)
     dtype = autocast_dtype(x.device) or x.dtype
     tokens = x.flatten(0, -2).to(dtype)  # (M, d)
     w_in, b_in = cast(mlp.c_fc.weight, dtype), cast(mlp.c_fc.bias, dtype, QUICK)
     w_out, b_out = cast(mlp.c_proj.weight, dtype), cast(mlp.c_proj.bias, dtype)
     return added + _FrozenFeedForward.apply(tokens, w_in, b_in, w_out, b_out).view(x.shape)
+
+
+def _is_frozen_and_quick(mlp: nn.Module) -> bool:
+    return isinstance(mlp.gelu, QuickGELU) and not any(parameter.requires_grad for parameter in mlp.parameters())
 
 
 class ResidualAttentionBlock(nn.Module):

@@ -172,11 +172,11 @@ class SimpleTrainer(TrainerBase):
 
     def register_model(self, name: str = "model", model=None, optim=None, sched=None) -> None:
         """As `TrainerBase.register_model`; the optimizer's gradients are clipped where OPTIM.CLIP_GRAD_NORM is set."""
-        largest = self.cfg.OPTIM.CLIP_GRAD_NORM
-        if largest > 0 and optim is not None and not any(optim is known for known in self._optims.values()):
-            clip_gradient_norm(optim, largest)
-        if isinstance(optim, torch.optim.Optimizer) and not any(optim is known for known in self._optims.values()):
-            optim.register_step_post_hook(self._count_step)
+        if optim is not None and not any(optim is known for known in self._optims.values()):
+            if self.cfg.OPTIM.CLIP_GRAD_NORM > 0:
+                clip_gradient_norm(optim, self.cfg.OPTIM.CLIP_GRAD_NORM)
+            if isinstance(optim, torch.optim.Optimizer):
+                optim.register_step_post_hook(self._count_step)
         super().register_model(name, model, optim, sched)
 
     def _count_step(self, *_) -> None:
