@@ -1,4 +1,4 @@
-"""A job: one run of train.py, what it is to write, and whether that is there already."""
+"""A job: one run of train.py, what it writes, and whether that is there already."""
 
 from __future__ import annotations
 

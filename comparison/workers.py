@@ -22,21 +22,16 @@ from support.warm_python import ServerLost, WarmProcess, WarmPython
 
 MOST_JOBS = 8  # by default, without a GPU: each takes about 1 GB
 PATIENCE = 20  # seconds that a stopped process has to end
-IMPORTED = (  # by a run on images with any of our trainers
-    "train",
-    "datasets",
-    "trainers",
+LIBRARIES = (  # what they import only as it is used
     "torch._dynamo",  # by optimizers
     "torch.utils.serialization",  # by torch.save
-    "comparison.code_version",
-    "dassl.utils.folder_lock",
-    "multiprocessing.synchronize",  # by loaders with workers
     # by PIL.Image.preinit, in its order
-    "PIL.BmpImagePlugin",
-    "PIL.GifImagePlugin",
-    "PIL.JpegImagePlugin",
-    "PIL.PpmImagePlugin",
-    "PIL.PngImagePlugin",
+    *("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PpmImagePlugin", "PIL.PngImagePlugin"),
+)
+IMPORTED = (  # by a run on images with any of our trainers
+    *("train", "datasets", "trainers", "comparison.code_version", "dassl.utils.folder_lock"),
+    "multiprocessing.synchronize",  # by loaders with workers
+    *LIBRARIES,
 )
 
 

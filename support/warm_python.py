@@ -158,7 +158,7 @@ class WarmProcess:
 
 
 def serve(connection: Connection, modules: Sequence[str]) -> Command | None:
-    """Answer until the caller has ended: then None. In a new process, return what it is to run."""
+    """Answer until the caller has ended: then None. In a new process, return its command."""
     for module in modules:
         with suppress(Exception):  # a process that needs it will say what is wrong
             importlib.import_module(module)

@@ -16,12 +16,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from comparison.workers import LIBRARIES
 from support.warm_python import WarmProcess, WarmPython
 
-IMPORTED = (
-    *("torch", "torch._dynamo", "torch.utils.serialization", "yacs.config", "ftfy", "regex", "tabulate", "tqdm"),
-    *("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PpmImagePlugin", "PIL.PngImagePlugin"),
-)
+IMPORTED = ("torch", "yacs.config", "ftfy", "regex", "tabulate", "tqdm", *LIBRARIES)
 READ_AT_START = ("LANG", "LC_", "MKL_", "OMP_", "PYTHON", "TORCH")  # variables of Python and its libraries
 
 
