@@ -18,6 +18,7 @@ import sys
 
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
+from datasets.generated_dataset import GeneratedDataset
 from datasets.sources import SOURCES
 from support import standard_streams
 from support.user_error import DataError, OneLineParser, exit_code
@@ -42,13 +43,15 @@ def prepare(name: str, root: str, keep_archives: bool = False, scheme: str = "ht
     """Lay out a data set and print what is there then; return whether all its images can be read.
 
     Raises:
-        UserError: see `lay_out`.
+        UserError: see `lay_out`; or what was laid out, and is to become images, is damaged.
     """
     name, cfg = resolve(name, root)
-    dataset_dir, source = located(cfg).dataset_dir, SOURCES[name]
-    if source.archives and not source.missing_archives(dataset_dir):
-        print(f"{name}: already laid out in {dataset_dir}")
-    lay_out(name, source, root, dataset_dir, keep_archives, scheme)
+    dataset, source = located(cfg), SOURCES[name]
+    if source.archives and not source.missing_archives(dataset.dataset_dir):
+        print(f"{name}: already laid out in {dataset.dataset_dir}")
+    lay_out(name, source, root, dataset.dataset_dir, keep_archives, scheme)
+    if isinstance(dataset, GeneratedDataset):
+        dataset.prepare()
     found = inspect(name, cfg)
     print(render([found]), flush=True)
     return not found.unreadable
