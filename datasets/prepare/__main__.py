@@ -6,8 +6,8 @@
 Archives come over HTTPS into <root>/downloads/<data set>/ and are checked against their published hashes. One that you
 put there yourself, under its published name, is checked and used in the same way: so StanfordCars can be prepared,
 which its authors no longer serve. A download that was stopped goes on where it was. Nothing that is in a data set's
-folder is changed. ImageNet, UCF101's frames and CoOp's split files need an account or a browser: you are told what to
-put where.
+folder is changed; Fashion-MNIST's images are written as PNG files beside the published ones. ImageNet, UCF101's frames
+and CoOp's split files need an account or a browser: you are told what to put where.
 
 Exit code: 0 if all that a program can fetch is there, 1 if something failed, 2 for wrong arguments.
 """
