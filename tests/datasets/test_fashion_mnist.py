@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import random
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_a_fifth_of_each_class_of_the_training_images_is_val_and_test_is_the_pub
     of_each = {"train": 8, "val": 2, "test": OF_EACH_CLASS["t10k"]}
     for part, items in parts_of(dataset).items():
         assert Counter(item.classname for item in items) == dict.fromkeys(NAMES, of_each[part]), part
+
+
+def test_val_is_drawn_by_coops_rule_with_the_seed_of_all_splits(build, laid_out):
+    generator, labels, expected = random.Random(1), laid_out["train"][1].tolist(), []
+    for label in dict.fromkeys(labels):  # in the order of first appearance
+        indices = [index for index, other in enumerate(labels) if other == label]
+        generator.shuffle(indices)
+        expected += indices[: round(0.2 * len(indices))]
+    assert [Path(item.impath).name for item in build("FashionMNIST").val] == [f"train_{n:05d}.png" for n in expected]
 
 
 def test_the_files_hold_the_published_pixels_and_every_one_is_used_once(build, laid_out):
