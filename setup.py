@@ -17,7 +17,11 @@ setup(
     packages=find_packages(
         include=["clip", "clip.*", "dassl", "dassl.*", "datasets", "datasets.*", "support", "trainers", "trainers.*"]
     ),
-    package_data={"clip.tiny": ["*.pt", "*.md", "*.json"], "datasets.drawn": ["*.npz"]},
+    package_data={
+        "clip.tiny": ["*.pt", "*.md", "*.json"],
+        "datasets": ["*.npz", "*_licence.txt"],
+        "datasets.drawn": ["*.npz"],
+    },
     data_files=[
         (
             f"share/mudpt/{folder.relative_to(ROOT)}",

@@ -5,6 +5,8 @@ Where the facts come from:
 - URLs: torchvision's datasets, TensorFlow Datasets (its checksums.tsv and url_checksums/) and CoOp's DATASETS.md.
 - sha256 and sizes: TensorFlow Datasets, which publishes them for the same files; of ImageNet-Sketch for the file on
   Google Drive, here fetched from the copy of one of its authors on Hugging Face, as Drive cannot be read by programs.
+- Fashion-MNIST: its authors serve the files over http alone, so they come from their repository on GitHub, at its last
+  commit. The files with labels there have the hashes that TensorFlow Datasets publishes.
 - md5 of EuroSAT: torchvision. md5 of FGVC-Aircraft: mlverse's torchvision for R and DeepMind's dm_nevis, which agree
   (TensorFlow Datasets has the hash of the unpacked .tar); its size is that which the server gives.
 - Links to Google Drive: CoOp's DATASETS.md. No hashes of these files are published, so they are not fetched.
@@ -123,6 +125,7 @@ def _drive(identifier: str) -> str:
 
 
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/data"
+_FASHION = "https://github.com/zalandoresearch/fashion-mnist/raw/b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion"
 _SUN = "https://vision.princeton.edu/projects/2010/SUN"
 # ImageNet's serves the variants, too.
 _CLASSNAMES = {"../imagenet/classnames.txt": _drive("1-61f_ol79pViBFDG_IDlUQSwoLcn2XXF")}
@@ -356,5 +359,33 @@ SOURCES = {
             ),
         ),
         by_hand=_CLASSNAMES,
+    ),
+    "fashion_mnist": Source(
+        archives=(
+            Archive(
+                name="train-images-idx3-ubyte.gz",
+                digest="sha256:3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                size=26_421_880,
+                url=f"{_FASHION}/train-images-idx3-ubyte.gz",
+            ),
+            Archive(
+                name="train-labels-idx1-ubyte.gz",
+                digest="sha256:a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                size=29_515,
+                url=f"{_FASHION}/train-labels-idx1-ubyte.gz",
+            ),
+            Archive(
+                name="t10k-images-idx3-ubyte.gz",
+                digest="sha256:346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                size=4_422_102,
+                url=f"{_FASHION}/t10k-images-idx3-ubyte.gz",
+            ),
+            Archive(
+                name="t10k-labels-idx1-ubyte.gz",
+                digest="sha256:67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                size=5_148,
+                url=f"{_FASHION}/t10k-labels-idx1-ubyte.gz",
+            ),
+        ),
     ),
 }

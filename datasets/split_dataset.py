@@ -46,7 +46,8 @@ class SplitDataset(DatasetBase):
     tested_whole = False  # whether it is tested on all of its classes whatever SUBSAMPLE_CLASSES says, as in CoOp
     split_note = ""
     saves_split = True  # whether a split that is made here is kept for the next run
-    published: dict[str, int] = {}  # numbers of "classes", "train", "val" and "test" images in CoOp's paper
+    published: dict[str, int] = {}  # numbers of "classes", "train", "val" and "test" images, where they are known
+    in_coops_paper = True  # whether these are those of CoOp's paper, as for the fifteen data sets of the field
 
     def __init__(self, cfg):
         self.locate(cfg)

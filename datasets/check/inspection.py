@@ -36,7 +36,7 @@ class Inspection:
         state: FOUND, MISSING (no images), INCOMPLETE (fewer classes or images than published), UNUSABLE, or NOT_MADE
             (written on first use).
         counts: number of "classes" and of "train", "val" and "test" images, those that there are.
-        published: the same as in CoOp's paper; empty if it is no published data set.
+        published: the same as published; empty if it is no published data set.
         split: "split_zhou" (CoOp's split file), "made here" or "none" (needs none).
         split_hash: see splits.split_hash; "" if there is no split.
         looked_at: number of images that were decoded; unreadable: those that could not be.
@@ -80,7 +80,8 @@ def known_names() -> dict[str, str]:
 
 def published_names() -> list[str]:
     """Return the names of the data sets of CoOp's paper."""
-    return [name for name, of in known_names().items() if getattr(DATASET_REGISTRY.get(of), "published", None)]
+    datasets = {name: DATASET_REGISTRY.get(of) for name, of in known_names().items()}
+    return [name for name, of in datasets.items() if getattr(of, "published", None) and of.in_coops_paper]
 
 
 @cache
@@ -147,8 +148,10 @@ def inspect(name: str, cfg, every_image: bool = False) -> Inspection:
 def _look_at(found: Inspection, dataset: SplitDataset, cfg, every_image: bool) -> None:
     found.published = dataset.published
     if isinstance(dataset, GeneratedDataset) and not os.path.isfile(dataset.split_path):
+        found.state = MISSING
+        dataset.require_sources()
         found.state = NOT_MADE
-        found.problems.append(f"{dataset.dataset_dir} is written on first use")
+        found.problems.append(f"{os.path.dirname(dataset.split_path)} is written on first use")
         return
     if not os.path.exists(dataset.image_dir):
         found.state = MISSING

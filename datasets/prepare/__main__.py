@@ -6,8 +6,8 @@
 Archives come over HTTPS into <root>/downloads/<data set>/ and are checked against their published hashes. One that you
 put there yourself, under its published name, is checked and used in the same way: so StanfordCars can be prepared,
 which its authors no longer serve. A download that was stopped goes on where it was. Nothing that is in a data set's
-folder is changed. ImageNet, UCF101's frames and CoOp's split files need an account or a browser: you are told what to
-put where.
+folder is changed; Fashion-MNIST's images are written as PNG files beside the published ones. ImageNet, UCF101's frames
+and CoOp's split files need an account or a browser: you are told what to put where.
 
 Exit code: 0 if all that a program can fetch is there, 1 if something failed, 2 for wrong arguments.
 """
@@ -18,6 +18,7 @@ import sys
 
 from datasets.check.inspection import canonical_name, inspect, located, resolve
 from datasets.check.report import render
+from datasets.generated_dataset import GeneratedDataset
 from datasets.sources import SOURCES
 from support import standard_streams
 from support.user_error import DataError, OneLineParser, exit_code
@@ -42,13 +43,15 @@ def prepare(name: str, root: str, keep_archives: bool = False, scheme: str = "ht
     """Lay out a data set and print what is there then; return whether all its images can be read.
 
     Raises:
-        UserError: see `lay_out`.
+        UserError: see `lay_out`; or what was laid out, and is to become images, is damaged.
     """
     name, cfg = resolve(name, root)
-    dataset_dir, source = located(cfg).dataset_dir, SOURCES[name]
-    if source.archives and not source.missing_archives(dataset_dir):
-        print(f"{name}: already laid out in {dataset_dir}")
-    lay_out(name, source, root, dataset_dir, keep_archives, scheme)
+    dataset, source = located(cfg), SOURCES[name]
+    if source.archives and not source.missing_archives(dataset.dataset_dir):
+        print(f"{name}: already laid out in {dataset.dataset_dir}")
+    lay_out(name, source, root, dataset.dataset_dir, keep_archives, scheme)
+    if isinstance(dataset, GeneratedDataset):
+        dataset.prepare()
     found = inspect(name, cfg)
     print(render([found]), flush=True)
     return not found.unreadable

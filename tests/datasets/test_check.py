@@ -301,7 +301,7 @@ def test_an_unknown_name_is_told_in_a_line_with_the_nearest(check, name, near):
     assert error.count("\n") == 1 and name in error and near in error
 
 
-@pytest.mark.parametrize("name", ["digits", "lamplight"])
+@pytest.mark.parametrize("name", ["digits", "fashion", "lamplight"])
 def test_what_is_made_on_first_use_is_not_made(name, look, check, tmp_path):
     assert look(name).state == NOT_MADE
     assert check(name)[0] == 0

@@ -16,6 +16,8 @@ NAMES = {
     "digits": "Digits",
     "dtd": "DescribableTextures",
     "eurosat": "EuroSAT",
+    "fashion": "Fashion",
+    "fashion_mnist": "FashionMNIST",
     "fgvc_aircraft": "FGVCAircraft",
     "food101": "Food101",
     "image_folder": "ImageFolder",

@@ -12,6 +12,7 @@ PUBLISHED = {  # folder of the images, number of images: all that are used of th
     "DescribableTextures": ("dtd/images", 47 * 120),
     "EuroSAT": ("eurosat/2750", 27000),
     "FGVCAircraft": ("fgvc_aircraft/images", 10000),
+    "FashionMNIST": ("fashion_mnist", 60000 + 10000),
     "Food101": ("food-101/images", 101 * 1000),
     "ImageNet": ("imagenet/images", 1281167 + 50000),
     "ImageNetA": ("imagenet-adversarial/imagenet-a", 7500),

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase
@@ -19,6 +20,7 @@ from dassl.utils import listdir_nohidden
 from datasets.digits import Digits
 from datasets.prepare import archives
 from datasets.sources import SOURCES, Source
+from tests.datasets.fake_idx import idx, write_fashion_mnist
 from tests.datasets.fake_trees import make_tree
 from tests.errors.cases import case, cases
 from tests.errors.person import Person
@@ -278,6 +280,29 @@ def imagenetv2_with_another_folder(person):
     person.images(f"{folder}/0/0.jpg", f"{folder}/1/0.jpg")
     person.write("data/imagenetv2/classnames.txt", "n01440764 tench\n")
     person.train(dataset="imagenetv2")
+
+
+def fashion_mnist(person: Person, file: str, array: np.ndarray) -> None:
+    """A run on Fashion-MNIST one file of which holds another array."""
+    write_fashion_mnist(person.data / "fashion_mnist")
+    person.write(f"data/fashion_mnist/{file}", idx(array))
+    person.train(dataset="fashion_mnist")
+    assert not (person.data / "fashion_mnist/png").exists()
+
+
+IMAGE_FILE, LABEL_FILE = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+cases(
+    fashion_mnist,
+    {
+        "<file> cannot be read (<reason>): get the file again": (IMAGE_FILE, np.zeros(9)),
+        "<file> holds images of <n> x <n> pixels, not <n> x <n>: get the file again": (
+            IMAGE_FILE,
+            np.zeros((9, 32, 32)),
+        ),
+        "<file> has <n> labels for <n> images: get both files again": (LABEL_FILE, np.arange(10)),
+        "<file> does not hold the labels <n> to <n>: get the file again": (LABEL_FILE, np.zeros(100)),
+    },
+)
 
 
 # data sets of third parties

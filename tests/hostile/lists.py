@@ -15,10 +15,12 @@ from scipy.io import savemat
 import train
 from dassl.config import get_cfg_default
 from datasets.annotations import label_of, parse_lines, parse_mat
+from datasets.idx_files import read_idx
 from datasets.image_list import ImageList
 from datasets.imagenet_family import read_classnames
 from datasets.splits import check_split, read_split
 from support.user_error import UserError
+from tests.datasets.fake_idx import idx
 from tests.hostile.attempts import Kind, snapshot
 from tests.hostile.mutations import damaged, restructured
 
@@ -95,6 +97,8 @@ def load(content: tuple[str, bytes], folder: Path) -> None:
         _image_list(folder, "list.csv")
     elif name == "classes.txt":
         parse_lines(path, lambda line: (label_of(line.split()[0]), line.split()[1]), "<class> <name>")
+    elif name == "images.gz":
+        read_idx(path, 3)
     else:
         parse_mat(path, "annotations", lambda entry: (str(entry["fname"]), int(entry["class"])), "fields fname, class")
         parse_mat(path, "labels", int, "<class>")
@@ -117,6 +121,7 @@ LISTS = Kind(
         named("classnames.txt", damaged([CLASSNAMES])),
         named("classes.txt", damaged([b"1 cat\n2 dog\n"])),
         named("labels.mat", damaged(matlab())),
+        named("images.gz", damaged([idx(np.arange(60).reshape(3, 5, 4))])),
     ),
     load,
     20,
