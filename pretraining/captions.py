@@ -13,10 +13,11 @@ from datasets.drawn.description import (
     RandomState,
     held_out,
 )
+from datasets.drawn.garments import GARMENTS
 from datasets.drawn.shapes import PATTERNS, SHAPES
 
 SIZES = {"small": (0.45, 0.6), "large": (0.72, 0.95)}
-NAMES = [*SHAPES, *PATTERNS, *GLYPHS]
+NAMES = [*SHAPES, *PATTERNS, *GLYPHS, *GARMENTS]
 ATTRIBUTES = ("name", "colour", "background", "texture", "size")
 CLASSES = {
     "name": NAMES,
@@ -52,12 +53,16 @@ OPENINGS = (
     "if you look at it closely this is a picture of a",
 )
 SKETCH_OPENINGS = ("a sketch of a", "a pencil drawing of the", "this is a line drawing of a", "sketch of one")
+THINGS = {"glyph": "sign", "shape": "thing", "pattern": "surface", "garment": "piece of clothing"}
+KINDS = {"glyph": 0.38, "shape": 0.2, "pattern": 0.12, "garment": 0.3}  # parts of the images
 SKETCHES = 0.12  # part of the shapes and glyphs that are drawn as sketches
 
 
 def describe(rng: RandomState) -> tuple[Description, dict[str, int]]:
     """A random subject and its attributes as indices into `CLASSES` (`UNNAMED` where one does not apply)."""
-    kind = rng.choice(["glyph", "shape", "pattern"], p=[0.55, 0.28, 0.17])
+    kind = rng.choice(list(KINDS), p=list(KINDS.values()))
+    if kind == "garment":
+        return _describe_garment(rng)
     colour, background = rng.choice(list(COLOURS), 2, replace=False)
     texture = TEXTURES[rng.randint(len(TEXTURES))] if rng.uniform() < 0.6 else "plain"
     size = list(SIZES)[rng.randint(2)]
@@ -86,6 +91,24 @@ def describe(rng: RandomState) -> tuple[Description, dict[str, int]]:
     return what, attributes
 
 
+def _describe_garment(rng: RandomState) -> tuple[Description, dict[str, int]]:
+    """A garment as a shop photographs it, which fills a black picture in white or gray, or in other colours."""
+    name = list(GARMENTS)[rng.randint(len(GARMENTS))] if rng.uniform() < 0.88 else "shirt"
+    colour, background = ("white", "gray")[rng.randint(2)], "black"
+    if rng.uniform() < 0.25:
+        colour, background = rng.choice(list(COLOURS), 2, replace=False)
+    texture = list(PATTERNS)[rng.randint(len(PATTERNS))] if rng.uniform() < 0.35 else "plain"
+    size = rng.uniform(0.92, 1.02) if rng.uniform() < 0.75 else rng.uniform(0.6, 0.92)
+    attributes = {
+        "name": NAMES.index(name),
+        "colour": CLASSES["colour"].index(colour),
+        "background": CLASSES["background"].index(background),
+        "texture": TEXTURES.index(texture) if texture in TEXTURES else UNNAMED,
+        "size": UNNAMED,
+    }
+    return Description("garment", name, colour, background, texture, size), attributes
+
+
 def caption(rng: RandomState, what: Description, attributes: dict[str, int]) -> tuple[str, dict[str, int]]:
     """A caption that is true of the image, and the attributes it names (`UNNAMED` for the others)."""
     named = {key: rng.uniform() < 0.35 and attributes[key] != UNNAMED for key in ATTRIBUTES}
@@ -97,7 +120,7 @@ def caption(rng: RandomState, what: Description, attributes: dict[str, int]) -> 
         words.append(what.colour)
     if named["texture"]:
         words.append(what.texture)
-    words.append(_noun(rng, what) if named["name"] else {"glyph": "sign", "shape": "thing"}.get(what.kind, "surface"))
+    words.append(_noun(rng, what) if named["name"] else THINGS[what.kind])
     openings = SKETCH_OPENINGS if what.sketched and rng.uniform() < 0.5 else OPENINGS
     text = f"{openings[rng.randint(len(openings))]} {' '.join(words)}"
     if named["background"]:
@@ -110,7 +133,7 @@ def caption(rng: RandomState, what: Description, attributes: dict[str, int]) -> 
 
 
 def _noun(rng: RandomState, what: Description) -> str:
-    if what.kind == "shape":
+    if what.kind in ("shape", "garment"):
         return what.name
     if what.kind == "pattern":
         return what.name + ("", " pattern", " texture", " surface")[rng.randint(4)]

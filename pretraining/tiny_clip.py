@@ -165,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded tiny CLIP from scratch.")
     parser.add_argument("output", help="where to write the state dict")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     args = parser.parse_args()

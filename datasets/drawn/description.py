@@ -32,7 +32,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Description:
-    """What an image shows. ``kind`` is "shape", "glyph" or "pattern"; ``name`` a key of the matching table."""
+    """What an image shows. ``kind`` is "shape", "glyph", "pattern" or "garment"; ``name`` a key of the matching table."""
 
     kind: str
     name: str

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from datasets.drawn.description import COLOURS, GLYPHS, Deformation, Degradation, Description, RandomState
+from datasets.drawn.garments import FABRIC, NOTHING, garment
 from datasets.drawn.shapes import PATTERNS, SHAPES
 
 SIDE = 32  # pixels
@@ -40,6 +41,8 @@ def draw(rng: RandomState, what: Description, shape: Deformation, finish: Degrad
         (SIDE, SIDE, 3) uint8 RGB.
     """
     x, y = _deform(rng, what.size, shape)
+    if what.kind == "garment":
+        return _finished(rng, _garment(rng, what, x, y), finish)
     cover = _coverage(rng, what, shape, x, y)  # (samples, samples) in 0..1
     if what.sketched:
         picture = _sketch(rng, cover)
@@ -51,6 +54,11 @@ def draw(rng: RandomState, what: Description, shape: Deformation, finish: Degrad
             accent = 0.35 * ink if ink.mean() > 0.4 else 0.45 + 0.55 * ink
             ink = ink + cells[..., None] * (accent - ink)
         picture = ground + cover[..., None] * (ink - ground)  # (samples, samples, 3)
+    return _finished(rng, picture, finish)
+
+
+def _finished(rng: RandomState, picture: np.ndarray, finish: Degradation) -> np.ndarray:
+    """(samples, samples, 3) in 0..1 -> (SIDE, SIDE, 3) uint8, degraded."""
     picture = picture.reshape(SIDE, SUPERSAMPLE, SIDE, SUPERSAMPLE, 3).mean(axis=(1, 3))
     return (255 * np.clip(_degrade(rng, picture, finish), 0, 1) + 0.5).astype(np.uint8)
 
@@ -89,6 +97,25 @@ def _coverage(rng: RandomState, what: Description, shape: Deformation, x: np.nda
     if what.name in ("striped", "gradient"):
         x, y = _turn(x, y, rng.uniform(0, np.pi))
     return PATTERNS[what.name](x, y)
+
+
+def _garment(rng: RandomState, what: Description, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A garment with its fabric's print, shaded as a body that light falls on, (samples, samples, 3)."""
+    tones = garment(rng, what.name)
+    rows_and_columns = [(t + 1) / 2 * len(tones) - 0.5 for t in (y, x)]
+    cover = ndimage.map_coordinates((tones != NOTHING).astype(np.float32), rows_and_columns, order=1)
+    tone = ndimage.map_coordinates(tones, rows_and_columns, order=1) / (FABRIC * np.maximum(cover, 1e-3))
+    if what.texture != "plain":
+        turned = _turn(x, y, rng.uniform(0, np.pi) if rng.uniform() < 0.3 else 0.0)
+        cells = PATTERNS[what.texture](*(t * rng.uniform(1.2, 3.5) + rng.uniform(0, 5) for t in turned))
+        tone = tone * (1 - rng.uniform(0.2, 0.8) * cells)
+    along, across, phase = rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2), rng.uniform(0, 2 * np.pi)
+    folds = rng.uniform(0, 0.25) * np.sin(rng.uniform(3, 12) * x + rng.uniform(-2, 2) * y + phase)
+    light = 1 + along * y + across * x - rng.uniform(0, 0.5) * x**2 + folds
+    ink, ground = _jitter(rng, COLOURS[what.colour]) * rng.uniform(0.7, 1.5), COLOURS[what.background]
+    ground = np.array(ground) * rng.uniform(0, 1)
+    fabric = np.clip((tone * light)[..., None] * ink, 0, 1)
+    return ground + cover[..., None] * (fabric - ground)
 
 
 def _sketch(rng: RandomState, cover: np.ndarray) -> np.ndarray:
