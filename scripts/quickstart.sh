@@ -8,7 +8,7 @@ bash "$root/scripts/setup_venv.sh"
 [[ $(pwd -P) == "$root" ]] && root=. # short paths in messages and results
 
 read -ra methods <<<"${METHODS:-cocoop mudpt coop zsclip}" # the slowest first, so that no core idles at the end
-read -ra datasets <<<"${DATASETS:-digits lamplight patterns shapes_sketch}"
+read -ra datasets <<<"${DATASETS:-fashion digits lamplight patterns}"
 read -ra seeds <<<"${SEEDS:-1 2 3}"
 exec "$root/.venv/bin/python" "$root/benchmark.py" base2new --trainers "${methods[@]}" --datasets "${datasets[@]}" \
     --seeds "${seeds[@]}" --output "${OUTPUT:-$root/output}" ${JOBS:+--jobs "$JOBS"} ${SHOTS:+--shots "$SHOTS"} "$@"
