@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from comparison.dataset_groups import ELEVEN
 from comparison.runs import Run
 
-DATASETS = {
-    *("imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),
-    *("fgvc_aircraft", "sun397", "dtd", "eurosat", "ucf101"),
-}
+DATASETS = set(ELEVEN)
 
 
 @dataclass(frozen=True)

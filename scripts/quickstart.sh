@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to the comparison: installs, runs base-to-new with four methods on the embedded datasets and prints the
-# tables. Finished runs are skipped. DATASETS and METHODS (lists in quotes, or all), SEEDS, JOBS and OUTPUT change what
-# runs; arguments go to benchmark.py base2new.
+# tables. Finished runs are skipped. DATASETS and METHODS (lists in quotes, or all; DATASETS also eleven and the like),
+# SEEDS, JOBS and OUTPUT change what runs; arguments go to benchmark.py base2new.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 bash "$root/scripts/setup_venv.sh"
