@@ -493,6 +493,11 @@ def check_trains(cfg, eval_only: bool) -> None:
             f"{name} has test images only: train on another dataset, then test on this one with "
             "--eval-only --model-dir (scripts/<method>/xd_train.sh and xd_test.sh do so)"
         )
+    if cfg.DATASET.FEW_SHOT_FILE and known:
+        from datasets.split_dataset import SplitDataset
+
+        if not issubclass(DATASET_REGISTRY.get(name), SplitDataset):
+            raise ConfigError(f"DATASET.FEW_SHOT_FILE: {name} is a dataset of others, which draws its images itself")
 
 
 def check_batch_size(cfg, processes: int) -> None:
