@@ -181,9 +181,12 @@ def all_tables(runs: Sequence[Run], against: str | None = None, metric: str = AC
         baseline.check([run.spec for run in runs])
     tables = []
     for kind, members in members_of_tables(runs).items():
-        tables += base_to_new_tables(members, baseline) if kind == "base-to-new" else accuracy_tables(members, baseline)
+        if kind == "base-to-new":
+            tables += base_to_new_tables(members, baseline)
+        else:
+            tables.append(accuracy_table(kind, members, baseline))
         if kind != "base-to-new" or metric in WITH_H:
-            tables += overviews(members, runs)
+            tables += overviews(kind, members, runs)
     for table in tables if metric != ACCURACY else ():
         table.title += f", {metric}"
     return tables
@@ -231,8 +234,12 @@ def base_to_new_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[T
     return tables
 
 
-def accuracy_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[Table]:
-    """One table of all runs of a protocol: each dataset and number of shots, then the averages."""
+def accuracy_table(kind: str, runs: Sequence[Run], baseline: Baseline | None) -> Table:
+    """The table of all runs of a protocol: each dataset and number of shots, then the averages.
+
+    Args:
+        kind: the protocol's name in titles. Zero-shot runs may be the only ones.
+    """
     rows = []
     for (dataset, shots), members in group(runs, "dataset", "shots").items():
         with_baseline = members + [run for run in runs if run.dataset == dataset and run.shots == 0 != shots]
@@ -240,7 +247,7 @@ def accuracy_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[Tabl
     for (backbone, shots), members, datasets in averaged_groups(runs):
         with_baseline = members + [run for run in runs if run.backbone == backbone and run.shots == 0 != shots]
         rows += average_rows(members, backbone, shots, datasets, baseline, with_baseline)
-    return [Table(runs[0].table, TITLES[runs[0].table], rows)]
+    return Table(kind, TITLES[kind], rows)
 
 
 def averaged_groups(runs: Sequence[Run]) -> Iterable[tuple[tuple[str, int], list[Run], list[str]]]:
@@ -453,7 +460,7 @@ def seed_list(seeds: set[int]) -> str:
 # Overviews
 
 
-def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
+def overviews(kind: str, members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
     """For each backbone and number of shots, the scores of all methods on all datasets side by side.
 
     Those of a test on other datasets than the model's own begin with the dataset it was trained on, from ``runs``.
@@ -461,15 +468,15 @@ def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
     tables = []
     for (backbone, shots), own, datasets in averaged_groups(at_every_number_of_shots(members)):
         setting = f"backbone {backbone}, {in_words(shots)}"
-        table, source = own[0].table, source_of(own)
+        source = source_of(own)
         trained_on = [
             run for run in runs if source and (run.table, run.dataset, run.shots) == ("few-shot", source, shots)
         ]
         rows = [overview_row(method, found, datasets, source, trained_on) for method, found in averaged_methods(own)]
-        what = "H" if table == "base-to-new" else own[0].metric
-        title = f"{table}, {what} on every dataset, then the average over them ({setting})"
+        what = "H" if kind == "base-to-new" else own[0].metric
+        title = f"{kind}, {what} on every dataset, then the average over them ({setting})"
         compared = (*(column(dataset) for dataset in datasets), *SCORES)
-        tables.append(Table(f"{table} overview, {setting}", title, rows, compared))
+        tables.append(Table(f"{kind} overview, {setting}", title, rows, compared))
     return tables
 
 

@@ -45,6 +45,21 @@ def test_zero_shot_without_seeds_is_a_baseline_at_every_number_of_shots(fake):
     assert found["0"]["vs ZeroshotCLIP"] == ""
 
 
+def test_zero_shot_runs_alone_have_a_table(fake):
+    fake.add_zero_shot("digits", 60)
+    fake.add_zero_shot("letters", 40)
+    assert [(row["dataset"], row["accuracy"]) for row in rows(fake, "few-shot")] == [
+        ("digits", "60.0"),
+        ("letters", "40.0"),
+        ("average of 2, tiny", "50.0"),
+    ]
+    titles = [table.title for table in all_tables(read_runs(fake.folder))]
+    assert titles == [
+        "few-shot: all classes",
+        "few-shot, accuracy on every dataset, then the average over them (backbone tiny, 0 shots)",
+    ]
+
+
 def test_an_unknown_baseline_is_refused_with_the_nearest_and_one_of_several_configs_too(fake):
     fake.add_few_shot("digits", "CoOp/tiny", 4, 1, 60)
     fake.add_few_shot("digits", "CoOp/wide", 4, 1, 60)
