@@ -23,7 +23,9 @@ a method that knows only the classes it was trained on."""
 AGAINST_LEGEND = f"""\
 vs: difference to the baseline; p: two-sided Wilcoxon signed-rank test over the pairs of (dataset, seed) that both
 have, none with fewer than {FEWEST_PAIRS} pairs; seeds share a dataset's test images, so that p is rather too low."""
-PUBLISHED_LEGEND = "published: base / new / H in the named source."
+PUBLISHED_LEGEND = """\
+published: what the source has for ViT-B/16 and as many shots, base / new / H or accuracy, with H and averages computed
+from its cells (all of it is in comparison/published_base2new.csv and published_few_shot.csv)."""
 
 TITLES = {
     "few-shot": "few-shot: all classes",
@@ -337,7 +339,7 @@ def method_cells(
         cells["H"] = harmonic_mean(cells["base"].mean, cells["new"].mean) if comparable else None
     if baseline:
         cells |= comparison_cells(cells, runs, datasets, baseline, reference)
-    cells |= published_cells(runs, datasets) if len(halves) > 1 and metric == ACCURACY else {}
+    cells |= published_cells(runs, datasets) if metric == ACCURACY else {}
     cells |= errors | (dict.fromkeys(COST) if missing else cost_cells(trained))
     return {**cells, "seeds": seeds_cell(by_half, closed, expected, missing, len(datasets))}
 
@@ -414,10 +416,8 @@ def _mean(value: Measure | float) -> float:
 
 
 def published_cells(runs: Sequence[Run], datasets: Sequence[str]) -> dict[str, Value]:
-    found = published(runs, datasets)
-    if not found:
-        return {"published": None, "source": None}
-    return {"published": f"{found.base:.2f} / {found.new:.2f} / {found.h:.2f}", "source": found.source}
+    """What others measured with the method, and who."""
+    return dict(zip(("published", "source"), published(runs, datasets) or (None, None), strict=True))
 
 
 def seeds_cell(
