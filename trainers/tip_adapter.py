@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from dassl.engine import TRAINER_REGISTRY
 from support.user_error import CheckpointError, ConfigError
+from support.uses import SETTINGS
 from trainers.class_rows import rows_of
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.method import HeadMethod
@@ -86,6 +87,8 @@ class Cache(HeadMethod):
         *largest, alpha = RELEASED.get(task.dataset, RELEASED["ImageNet"])
         self.largest = tuple(config.SEARCH_SCALE or largest)  # beta and alpha
         self.initial_alpha = config.INIT_ALPHA or alpha
+        has_own = RELEASED.get(task.dataset, RELEASED["ImageNet"]) != RELEASED["ImageNet"]
+        self.uses = (SETTINGS,) if has_own and not (config.SEARCH_SCALE and config.INIT_ALPHA) else ()
         self.keys = nn.Parameter(torch.zeros(task.images, weights.shape[1]))
         self.register_buffer("labels", torch.zeros(task.images, dtype=torch.long))
         self.register_buffer("alpha", torch.tensor(float(self.initial_alpha)))
