@@ -1,11 +1,14 @@
 """MuDPT: deep prompts in both encoders, fused in both directions by a small transformer.
 
 Miao, Li, Tang, Wang, "MuDPT: Multi-modal Deep-symphysis Prompt Tuning for Large Pre-trained Vision-Language Models",
-ICME 2023 (arXiv 2306.11400), figures 1 and 2. Released code: github.com/Mechrev0/MuDPT (MIT), four trainers that fuse
-otherwise than the paper; RELEASE takes one of them, see `trainers.mudpt_released`. What differs from each: a context
-with fewer words than vectors is filled up at random (there with EOT and padding, and class names lose tokens), a depth
-is at most the encoders', and "mpt" has one length and one depth for both encoders and with more than 4 vectors no
-words.
+ICME 2023 (arXiv 2306.11400), figures 1 and 2. Released code: github.com/Mechrev0/MuDPT (MIT).
+
+Differs from the release: its four trainers do not compute what the paper describes. By default this is the paper's
+method; RELEASE mudpt, umudpt, uumudpt or mpt computes what one of them does, see `trainers.mudpt_released`. Even then
+vectors without a word are random (there EOT and padding, and class names lose tokens), the depth is at most the
+encoders', linear maps to text end in the text's width (there in the embedding's, which is the same on ViT-B/16), and
+mpt has one length and one depth for both encoders and no words for more than 4 vectors.
+Differs from the paper: in nothing known; heads of 64, a feed-forward part four times as wide and QuickGELU are CLIP's.
 
 Notation used for shapes: n prompts per layer, L deep layers, widths d_t (text) and d_v (vision).
 """
