@@ -9,6 +9,7 @@ import torch
 import clip
 import train
 from clip.prompts import Prompts
+from clip.weights import load_clip
 from support.user_error import UserError
 from tests.golden_cases import (
     assert_as_released,
@@ -23,6 +24,7 @@ from tests.golden_cases import (
 )
 from tests.seeded_weights import seeded_state_dict
 from tests.small_data import few_digits
+from trainers.checkpoints import OF_THE_LEARNER
 from trainers.mudpt_released import FOLDERS, RELEASES, convert_names, release_of
 from trainers.tuned_clip import TunedCLIP
 
@@ -179,6 +181,56 @@ def test_each_configuration_trains_and_its_model_is_usable(release, root, tmp_pa
     tuned = TunedCLIP.load(output)
     count = sum(parameter.numel() for parameter in tuned.method.parameters())
     assert (tuned.method.config.RELEASE, count) == (release, results["learned_parameters"])
+
+
+def test_train_py_tests_a_released_checkpoint_like_our_own(root, tmp_path, capsys):
+    """On the embedded CLIP (widths 96 and 128, 6 layers): the released names and ours, and the same values."""
+    torch.manual_seed(0)
+    sizes = {
+        "mudpt_prompt_learner.ctx": (4, 96),
+        "mudpt_prompt_learner.deep_prompts": (5, 4, 96),
+        "mudpt_prompt_learner.embed_projection.weight": (128, 96),
+        "mudpt_prompt_learner.embed_projection.bias": (128,),
+        "mudpt_prompt_learner.deep_projections.weight": (128, 96),
+        "mudpt_prompt_learner.deep_projections.bias": (128,),
+        "image_encoder.visual_ctx": (4, 128),
+        "image_encoder.visual_ctx_deep_prompts": (5, 4, 128),
+        "image_encoder.visual_ctx_deep_projections.weight": (96, 128),
+        "image_encoder.visual_ctx_deep_projections.bias": (96,),
+    }
+    released = {name: torch.randn(size) / 10 for name, size in sizes.items()}
+    ours = convert_names({OF_THE_LEARNER.sub("", name): tensor for name, tensor in released.items()}, "mudpt")
+    whole = {**released_names(load_clip("tiny").state_dict()), **released}
+    save(whole, tmp_path / "theirs" / folder_of("mudpt"))
+    save(ours, tmp_path / "ours" / "prompt_learner")
+    data, metrics = few_digits(tmp_path / "data"), {}
+    for model in ("theirs", "ours"):
+        code = train.run(
+            [
+                *(
+                    "--root",
+                    str(data),
+                    "--seed",
+                    "1",
+                    "--trainer",
+                    "MuDPT",
+                    "--output-dir",
+                    str(tmp_path / "of" / model),
+                ),
+                *(
+                    "--dataset-config-file",
+                    str(root / "configs/datasets/digits.yaml"),
+                    "--eval-only",
+                    "--load-epoch",
+                    "5",
+                ),
+                *("--config-file", str(root / "configs/trainers/MuDPT/tiny_release_mudpt.yaml")),
+                *("--model-dir", str(tmp_path / model)),
+            ]
+        )
+        assert code == 0, capsys.readouterr().err
+        metrics[model] = json.loads((tmp_path / "of" / model / "results.json").read_text())["metrics"]
+    assert metrics["theirs"] == metrics["ours"]
 
 
 @pytest.mark.parametrize(("release", "prompts", "depth", "epochs"), [
