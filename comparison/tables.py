@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from comparison.run_spec import PROTOCOLS, RunSpec, in_words
 from comparison.runs import Run, by_method, group, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
 from support.user_error import ConfigError, did_you_mean, shorten
+from support.uses import MEANINGS, in_order
 
 LEGEND = """\
 Accuracy in %: mean ± standard deviation over the seeds (ddof 0, as CoOp's parse_test_res.py); H: harmonic mean of the
@@ -23,7 +25,14 @@ a method that knows only the classes it was trained on."""
 AGAINST_LEGEND = f"""\
 vs: difference to the baseline; p: two-sided Wilcoxon signed-rank test over the pairs of (dataset, seed) that both
 have, none with fewer than {FEWEST_PAIRS} pairs; seeds share a dataset's test images, so that p is rather too low."""
-PUBLISHED_LEGEND = "published: base / new / H in the named source."
+USES_LEGEND = textwrap.fill(
+    "uses: what a result draws on beyond the labelled images of its shots: "
+    f"{', '.join(f'{word} ({meaning})' for word, meaning in MEANINGS.items())}.",
+    width=118,
+)
+PUBLISHED_LEGEND = """\
+published: what the source has for ViT-B/16 and as many shots, base / new / H or accuracy, with H and averages computed
+from its cells (all of it is in comparison/published_base2new.csv and published_few_shot.csv)."""
 
 TITLES = {
     "few-shot": "few-shot: all classes",
@@ -33,10 +42,10 @@ TITLES = {
 SCORES = ("base", "new", "H", ACCURACY, "average")  # columns in which the best value is marked
 HALVES = ("base", "new")
 COST = ("learned", "checkpoint", "train s", "s/epoch", "peak")
-OVERVIEW = ("base", "new", "H", "average", "learned", "train s")  # what an overview has beside its datasets
+OVERVIEW = ("base", "new", "H", "average", "learned", "train s", "uses")  # what an overview has beside its datasets
 COLUMNS = {
     *("protocol", "dataset", "shots", "method", "vs", "p", "published", "source", "s.e.", "s.e. base", "s.e. new"),
-    *("seeds", *SCORES, *COST, *(f"{name} std" for name in SCORES)),
+    *("uses", "seeds", *SCORES, *COST, *(f"{name} std" for name in SCORES)),
 }
 
 
@@ -344,9 +353,14 @@ def method_cells(
         cells["H"] = harmonic_mean(cells["base"].mean, cells["new"].mean) if comparable else None
     if baseline:
         cells |= comparison_cells(cells, runs, datasets, baseline, reference)
-    cells |= published_cells(runs, datasets) if len(halves) > 1 and metric == ACCURACY else {}
+    cells |= published_cells(runs, datasets) if metric == ACCURACY else {}
     cells |= errors | (dict.fromkeys(COST) if missing else cost_cells(trained))
-    return {**cells, "seeds": seeds_cell(by_half, closed, expected, missing, len(datasets))}
+    return {**cells, "uses": uses_cell(runs), "seeds": seeds_cell(by_half, closed, expected, missing, len(datasets))}
+
+
+def uses_cell(runs: Iterable[Run]) -> str | None:
+    """What any of these runs draws on beyond the labelled images of its shots."""
+    return ", ".join(in_order(word for run in runs for word in run.uses)) or None
 
 
 def _seeds(runs: Iterable[Run]) -> set[int | None]:
@@ -421,10 +435,8 @@ def _mean(value: Measure | float) -> float:
 
 
 def published_cells(runs: Sequence[Run], datasets: Sequence[str]) -> dict[str, Value]:
-    found = published(runs, datasets)
-    if not found:
-        return {"published": None, "source": None}
-    return {"published": f"{found.base:.2f} / {found.new:.2f} / {found.h:.2f}", "source": found.source}
+    """What others measured with the method, and who."""
+    return dict(zip(("published", "source"), published(runs, datasets) or (None, None), strict=True))
 
 
 def seeds_cell(
