@@ -646,6 +646,7 @@ def main(args: argparse.Namespace) -> None:
     config = to_dict(cfg)  # a third party's trainer may change its own
     check_trains(cfg, eval_only=args.eval_only or args.no_train)
 
+    from comparison.uses import uses_of_run
     from dassl.engine import build_trainer
     from dassl.utils import collect_env_info, write_json
     from dassl.utils.distributed import connect, is_main, world_size
@@ -694,6 +695,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg, spec),
+                "uses": uses_of_run(trainer, spec, model_run),
                 "model": trainer.describe_model() if hasattr(trainer, "describe_model") else None,
                 "config": config,
                 "images_per_class": class_counts(trainer, args.eval_only, model_run),

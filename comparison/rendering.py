@@ -19,6 +19,7 @@ from comparison.tables import (
     LEGEND,
     PUBLISHED_LEGEND,
     SCORES,
+    USES_LEGEND,
     Bytes,
     Difference,
     Probability,
@@ -30,7 +31,7 @@ from support.user_error import ConfigError
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 CAPTIONED = ("latex", "markdown")
-LEFT = ("dataset", "method", "source", "seeds")  # columns of words
+LEFT = ("dataset", "method", "source", "uses", "seeds")  # columns of words
 LESS_NEEDED = ("s.e. base", "s.e. new", "s.e.", "peak", "s/epoch", "checkpoint", "source")  # first to go
 
 
@@ -64,7 +65,8 @@ def legend(tables: Sequence[Table]) -> str:
     names = {name for table in tables for row in table.rows for name, value in row.cells.items() if value is not None}
     against = AGAINST_LEGEND if any(name.startswith("vs ") for name in names) else ""
     scores = LEGEND.replace(DESCRIPTIONS[ACCURACY], DESCRIPTIONS.get(tables[0].metric, tables[0].metric), 1)
-    return "\n".join(filter(None, (scores, against, PUBLISHED_LEGEND if "published" in names else "")))
+    others = {"published": PUBLISHED_LEGEND, "uses": USES_LEGEND}
+    return "\n".join(filter(None, (scores, against, *(others[name] for name in others if name in names))))
 
 
 def shown_columns(table: Table) -> list[str]:

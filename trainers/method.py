@@ -75,6 +75,8 @@ class Method(nn.Module):
         released_folders: where the released code saves checkpoints, if not under "prompt_learner".
         searches_on_val: whether `end_epoch` or `fit` reads the validation images.
         needs_training: whether it classifies nothing before it is trained.
+        uses: what results draw on beyond the labelled images of the shots, words of `support.uses`. Hand-written
+            templates, which zero-shot CLIP has, too, are not counted.
         class_dims: of each tensor with one slice per class, by name, the dimension that counts classes.
     """
 
@@ -82,6 +84,7 @@ class Method(nn.Module):
     released_folders: tuple[str, ...] = ()
     searches_on_val = False
     needs_training = False
+    uses: tuple[str, ...] = ()
 
     def __init__(self, config: Options, task: Task):
         super().__init__()
