@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from trainers.frozen_clip import HALF_PRECISIONS
 from trainers.method import Method, Task
 from trainers.tuned_clip import TunedCLIP
 
+# Where the released models keep what is learned; MMRL's projection stands in the image encoder.
+LEARNER = re.compile(r"(prompt|adapter|representation)_learner\.|image_encoder\.(?=proj_rep)")
 TOLERANCE = 2e-3  # relative; what is seen is below 1e-4
 
 
@@ -80,7 +83,7 @@ def load(tuned: TunedCLIP, folder: Path | str, epoch: int | None = None):
 
 def fill(method: Method, tensors: dict[str, Tensor]) -> None:
     """Load the released code's tensors into our method; those it has beside them keep their values."""
-    tensors = {name.removeprefix("prompt_learner."): tensor for name, tensor in tensors.items()}
+    tensors = {LEARNER.sub("", name): tensor for name, tensor in tensors.items()}
     method.load_state_dict({**method.state_dict(), **method.convert_state_dict(tensors)})
 
 
@@ -128,7 +131,7 @@ def assert_checkpoint_serves_other_classes(build, state: dict[str, Tensor], case
 def _gradient_of(method: Method, name: str) -> Tensor:
     """The gradient of what the released code calls ``name``: a whole parameter, or one layer of a stacked one."""
     parameters = dict(method.named_parameters())
-    own = name.removeprefix("prompt_learner.")
+    own = LEARNER.sub("", name)
     if own in parameters:
         return parameters[own].grad
     if name.endswith("VPT"):

@@ -26,8 +26,8 @@ from trainers.clip_adapter import Adapter
 from trainers.export import PACKAGES, classifier
 
 METHODS = (
-    "MuDPT MaPLe VPT IVLP PromptSRC CoOp KgCoOp ProGrad TCP CLIP_LoRA CoCoOp CLIP_Adapter TipAdapter TipAdapterF "
-    "LinearProbe ZeroshotCLIP ZeroshotCLIP2"
+    "MuDPT MaPLe VPT IVLP PromptSRC MMA MMRL CoOp KgCoOp ProGrad TCP CLIP_LoRA CoCoOp CLIP_Adapter "
+    "TipAdapter TipAdapterF LinearProbe ZeroshotCLIP ZeroshotCLIP2"
 ).split()
 BATCHES = (1, 5, 12)
 WITH_ONNX = all(importlib.util.find_spec(name) for name in PACKAGES)
@@ -161,7 +161,7 @@ def error_of(capsys) -> str:
 
 @pytest.mark.parametrize(
     ("name", "learned"),
-    [("VPT", "prompts, which are inputs of CLIP's encoders"), ("LinearProbe", "a classifier of CLIP's features")],
+    [("VPT", "prompts or adapters of CLIP's encoders"), ("LinearProbe", "a classifier of CLIP's features")],
 )
 def test_what_no_state_dict_can_hold_is_refused(name, learned, tmp_path, capsys):
     saved_model(tmp_path / "saved", name)
