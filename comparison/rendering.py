@@ -14,6 +14,8 @@ from comparison.metrics import ACCURACY, DESCRIPTIONS
 from comparison.statistics import Measure
 from comparison.tables import (
     AGAINST_LEGEND,
+    KNOWS_SPLIT,
+    KNOWS_SPLIT_LEGEND,
     LEGEND,
     PUBLISHED_LEGEND,
     SCORES,
@@ -60,7 +62,9 @@ def legend(tables: Sequence[Table]) -> str:
     names = {name for table in tables for row in table.rows for name, value in row.cells.items() if value is not None}
     against = AGAINST_LEGEND if any(name.startswith("vs ") for name in names) else ""
     scores = LEGEND.replace(DESCRIPTIONS[ACCURACY], DESCRIPTIONS.get(tables[0].metric, tables[0].metric), 1)
-    return "\n".join(filter(None, (scores, against, PUBLISHED_LEGEND if "published" in names else "")))
+    seeds = [str(row.cells.get("seeds")) for table in tables for row in table.rows]
+    split = KNOWS_SPLIT_LEGEND if any(KNOWS_SPLIT in cell for cell in seeds) else ""
+    return "\n".join(filter(None, (scores, split, against, PUBLISHED_LEGEND if "published" in names else "")))
 
 
 def shown_columns(table: Table) -> list[str]:

@@ -23,6 +23,11 @@ a method that knows only the classes it was trained on."""
 AGAINST_LEGEND = f"""\
 vs: difference to the baseline; p: two-sided Wilcoxon signed-rank test over the pairs of (dataset, seed) that both
 have, none with fewer than {FEWEST_PAIRS} pairs; seeds share a dataset's test images, so that p is rather too low."""
+KNOWS_SPLIT = "knows the split"
+KNOWS_SPLIT_LEGEND = (
+    f"{KNOWS_SPLIT}: classes that were trained on are tested by another rule than others, so its figures use which "
+    "half is tested."
+)
 PUBLISHED_LEGEND = "published: base / new / H in the named source."
 
 TITLES = {
@@ -339,7 +344,10 @@ def method_cells(
         cells |= comparison_cells(cells, runs, datasets, baseline, reference)
     cells |= published_cells(runs, datasets) if len(halves) > 1 and metric == ACCURACY else {}
     cells |= errors | (dict.fromkeys(COST) if missing else cost_cells(trained))
-    return {**cells, "seeds": seeds_cell(by_half, closed, expected, missing, len(datasets))}
+    seeds = seeds_cell(by_half, closed, expected, missing, len(datasets))
+    if runs[0].table != "few-shot" and any(run.knows_the_split for run in runs):
+        seeds = ", ".join(filter(None, (seeds, KNOWS_SPLIT)))
+    return {**cells, "seeds": seeds}
 
 
 def _seeds(runs: Iterable[Run]) -> set[int | None]:
