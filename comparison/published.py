@@ -40,7 +40,7 @@ FIGURES = (
     Published("IVLP", "vit_b16_c2_ep20_batch4_4+4ctx", 84.21, 71.79, 77.51, _PROMPTSRC),
     Published("MaPLe", "", 82.28, 75.14, 78.55, _MAPLE),
     Published("PromptSRC", "", 84.26, 76.10, 79.97, _PROMPTSRC),
-    Published("MMA", "", 83.20, 76.80, 79.87, "MMA paper"),
+    Published("MMA", "", 83.20, 76.80, 79.87, "MMA README"),
     Published("MMRL", "", 85.68, 77.16, 81.20, "MMRL paper, its settings per dataset"),
 )
 
