@@ -20,7 +20,7 @@ from trainers.method import Method, Task
 from trainers.tuned_clip import TunedCLIP
 
 # Where the released models keep what is learned; MMRL's projection stands in the image encoder.
-LEARNER = re.compile(r"(prompt|adapter|representation)_learner\.|image_encoder\.(?=proj_rep)")
+LEARNER = re.compile(r"(prompt|adapter|representation)_learner\.|image_encoder\.(?=proj_rep$|A$|B$)")
 TOLERANCE = 2e-3  # relative; what is seen is below 1e-4
 
 

@@ -7,11 +7,16 @@ code: github.com/yunncheng/MMRL (MIT).
     class token's feature                            -> cosines with the texts: c ---- logits: ALPHA c + (1 - ALPHA) t
     mean of the tokens' outputs @ learned projection -> cosines with the texts: t
 
+With PLUS_PLUS it is MMRL++ (Guo, Gu, "MMRL++: Parameter-Efficient and Interaction-Aware Representation Learning for
+Vision-Language Models", arXiv 2505.10088; same repository): the projections of all layers share a weight, to which each
+adds a low-rank one; the tokens' outputs are projected by CLIP's own projection and a low-rank addition; and a layer's
+tokens are BETA times its own and 1 - BETA times what the layer below made of the tokens.
+
 Classes that were not trained on are told apart by c alone. So the test rule depends on which classes are tested; the
 log and results.json say so. What differs here: logits are scaled as the backbone says (there by 100); the classes of
 the training are known by name and dataset (there by the option TASK and the half that is tested); REG_WEIGHT and
 REP_DIM are those of the configuration (there a table for each dataset goes before it: PUBLISHED_SETTINGS); layers that
-an encoder lacks are left out.
+an encoder lacks are left out. For cross-dataset transfer the released MMRL++ has a BETA for each tested dataset.
 """
 
 from __future__ import annotations
@@ -50,19 +55,68 @@ PUBLISHED_SETTINGS = {
     "SUN397": {"REG_WEIGHT": 6.0},
     "UCF101": {"REG_WEIGHT": 3.0},
 }
+PUBLISHED_SETTINGS_PLUS_PLUS = {
+    "Caltech101": {"BETA": 0.6, "REG_WEIGHT": 3.0},
+    "DescribableTextures": {"BETA": 0.9, "REG_WEIGHT": 7.0},
+    "EuroSAT": {"BETA": 0.2, "REG_WEIGHT": 0.01},
+    "FGVCAircraft": {"BETA": 0.9, "REG_WEIGHT": 2.0},
+    "Food101": {"BETA": 0.1, "REG_WEIGHT": 1.0},
+    "ImageNet": {"BETA": 0.9, "REG_WEIGHT": 0.2},
+    "OxfordFlowers": {"BETA": 0.4, "REG_WEIGHT": 7.0},
+    "OxfordPets": {"BETA": 0.7, "REG_WEIGHT": 0.01},
+    "StanfordCars": {"BETA": 0.7, "REG_WEIGHT": 6.0},
+    "SUN397": {"BETA": 0.5, "REG_WEIGHT": 3.0},
+    "UCF101": {"BETA": 0.9, "REG_WEIGHT": 3.0},
+}
 SAME_EMBEDDING = 0.01  # of the largest, as far as float16 rounds
+
+
+class Projections(nn.ModuleList):
+    """A linear map r -> d for each of L layers; all start alike."""
+
+    def __init__(self, inputs: int, outputs: int, layers: int):
+        linear = nn.Linear(inputs, outputs)
+        super().__init__(deepcopy(linear) for _ in range(layers))
+
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        """(n, r) -> for each layer (n, d)."""
+        return [project(tokens) for project in self]
+
+
+class LowRank(nn.Module):
+    """Learned: ``A`` (d, k), ``B`` (k, r), which starts from 0, and a ``bias`` (d)."""
+
+    def __init__(self, inputs: int, rank: int, bias: Tensor):
+        super().__init__()
+        self.A, self.B = low_rank(len(bias), rank, inputs)
+        self.bias = nn.Parameter(bias.detach().clone())
+
+
+class SharedProjections(nn.Module):
+    """A linear map r -> d for each of L layers: of one ``weight`` (d, r), and in ``srra`` what each layer adds."""
+
+    def __init__(self, inputs: int, outputs: int, layers: int, rank: int):
+        super().__init__()
+        linear = nn.Linear(inputs, outputs)
+        self.weight = nn.Parameter(linear.weight.detach().clone())
+        self.srra = nn.ModuleList(LowRank(inputs, rank, linear.bias) for _ in range(layers))
+
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        """(n, r) -> for each layer (n, d)."""
+        return [F.linear(tokens, self.weight + own.A @ own.B, own.bias) for own in self.srra]
 
 
 class RepresentationLearner(PromptMethod):
     """Learned, under the released names: ``compound_rep_tokens`` (n, r); for each of L layers a projection of
     ``compound_rep_tokens_r2tproj`` r -> d_t and of ``compound_rep_tokens_r2vproj`` r -> d_v; ``proj_rep`` (d_v, e).
+    With PLUS_PLUS: ``srra_r2tproj`` and ``srra_r2vproj`` for the projections, ``A`` (d_v, k) and ``B`` (k, e).
 
     Raises:
         ConfigError: the backbone is a ResNet, or has none of the layers.
     """
 
     released_folders = ("MultiModalRepresentationLearner",)
-    released_inside_clip = ("image_encoder.proj_rep",)
+    released_inside_clip = ("image_encoder.proj_rep", "image_encoder.A", "image_encoder.B")
     reads_inserted = True
 
     @dataclass
@@ -78,8 +132,12 @@ class RepresentationLearner(PromptMethod):
             OneOf(("trained", "always", "never")),
         )
         PUBLISHED_SETTINGS: bool = option(
-            False, "whether the release's REG_WEIGHT and REP_DIM of the dataset replace those given"
+            False, "whether the release's REG_WEIGHT, REP_DIM and BETA of the dataset replace those given"
         )
+        PLUS_PLUS: bool = option(False, "whether it is MMRL++")
+        BETA: float = option(0.9, "MMRL++: share of a layer's own tokens; the rest is the layer below's", Range(0, 1))
+        RES_LORA_DIM: int = option(4, "MMRL++: rank of what each layer adds to the shared projection", AT_LEAST_ONE)
+        PROJ_LORA_DIM: int = option(64, "MMRL++: rank of the addition to CLIP's image projection", AT_LEAST_ONE)
         PREC: str = precision("fp16")
 
         def __post_init__(self):
@@ -90,32 +148,40 @@ class RepresentationLearner(PromptMethod):
 
     def __init__(self, config: Config, task, clip_model):
         if config.PUBLISHED_SETTINGS:
-            config = replace(config, **PUBLISHED_SETTINGS.get(task.dataset, {}))
+            published = PUBLISHED_SETTINGS_PLUS_PLUS if config.PLUS_PLUS else PUBLISHED_SETTINGS
+            config = replace(config, **published.get(task.dataset, {}))
         super().__init__(config, task)
         visual = require_vit(clip_model, config)
         self.layers = layers_with_tokens(config, min(clip_model.transformer.layers, visual.transformer.layers))
         d_t, (d_v, e) = clip_model.ln_final.weight.shape[0], visual.proj.shape
         self.compound_rep_tokens = random_context(config.N_REP_TOKENS, config.REP_DIM)
-        to_vision, to_text = nn.Linear(config.REP_DIM, d_v), nn.Linear(config.REP_DIM, d_t)
-        self.compound_rep_tokens_r2vproj = nn.ModuleList(deepcopy(to_vision) for _ in self.layers)  # all start alike
-        self.compound_rep_tokens_r2tproj = nn.ModuleList(deepcopy(to_text) for _ in self.layers)
-        self.proj_rep = nn.Parameter(torch.randn(d_v, e) * d_v**-0.5)
+        r, count = config.REP_DIM, len(self.layers)
+        if config.PLUS_PLUS:
+            self.srra_r2vproj = SharedProjections(r, d_v, count, config.RES_LORA_DIM)
+            self.srra_r2tproj = SharedProjections(r, d_t, count, config.RES_LORA_DIM)
+            self.A, self.B = low_rank(d_v, config.PROJ_LORA_DIM, e)
+            self.register_buffer("clip_projection", visual.proj.detach().float().clone(), persistent=False)
+        else:
+            self.compound_rep_tokens_r2vproj = Projections(r, d_v, count)
+            self.compound_rep_tokens_r2tproj = Projections(r, d_t, count)
+            self.proj_rep = nn.Parameter(torch.randn(d_v, e) * d_v**-0.5)
         self.template = choose_template(task)
         self.class_text = template_text(self.class_names, self.template)
         embedded = embedded_sums(clip_model, self.class_names, self.template)  # (C, d_t)
         self.register_buffer("embedded_sums", embedded, persistent=False)
 
     def forward(self) -> Prompts:
-        return Prompts(
-            text_inserted=self._inserted(self.compound_rep_tokens_r2tproj),
-            visual_inserted=self._inserted(self.compound_rep_tokens_r2vproj),
-        )
+        if self.config.PLUS_PLUS:
+            to_text, to_vision = self.srra_r2tproj, self.srra_r2vproj
+        else:
+            to_text, to_vision = self.compound_rep_tokens_r2tproj, self.compound_rep_tokens_r2vproj
+        return Prompts(text_inserted=self._inserted(to_text), visual_inserted=self._inserted(to_vision))
 
-    def _inserted(self, projections: nn.ModuleList) -> Inserted:
+    def _inserted(self, projections: nn.Module) -> Inserted:
         tokens: list[Tensor | None] = [None] * self.layers[-1]
-        for layer, project in zip(self.layers, projections, strict=True):
-            tokens[layer - 1] = project(self.compound_rep_tokens)
-        return Inserted(tokens)
+        for layer, projected in zip(self.layers, projections(self.compound_rep_tokens), strict=True):
+            tokens[layer - 1] = projected
+        return Inserted(tokens, kept=1 - self.config.BETA if self.config.PLUS_PLUS else 0.0)
 
     @property
     def fuses(self) -> bool:
@@ -131,7 +197,8 @@ class RepresentationLearner(PromptMethod):
 
     def token_logits(self, outputs: Outputs) -> Tensor:
         """(B, C) of the mean of the representation tokens' outputs."""
-        features = F.normalize(outputs.inserted.mean(dim=1) @ self.proj_rep, dim=-1)  # (B, e)
+        projection = self.clip_projection + self.A @ self.B if self.config.PLUS_PLUS else self.proj_rep  # (d_v, e)
+        features = F.normalize(outputs.inserted.mean(dim=1) @ projection, dim=-1)  # (B, e)
         return outputs.logit_scale * features @ outputs.text_features.t()
 
     def test_rule(self) -> str:
@@ -171,6 +238,13 @@ class RepresentationLearner(PromptMethod):
             for name, tensor in tensors.items()
             if name != "prompt_embeddings"
         }
+
+
+def low_rank(rows: int, rank: int, columns: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """(rows, rank), by Kaiming's uniform initialisation of a linear layer, and (rank, columns) of zeros."""
+    bound = rank**-0.5
+    first = torch.empty(rows, rank).uniform_(-bound, bound)
+    return nn.Parameter(first), nn.Parameter(torch.zeros(rank, columns))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Write <method>.json: what the released codes of twelve methods compute on the small CLIP of tests/seeded_weights.py.
+"""Write <method>.json: what released codes of thirteen methods compute on the small CLIP of tests/seeded_weights.py.
 
     python tests/golden/make_method_goldens.py --clones <folder> [method ...]
 
@@ -465,19 +465,33 @@ def mma(module: ModuleType) -> dict:
 
 
 def mmrl(module: ModuleType) -> dict:
+    rows = (
+        (2300, "OxfordPets", [2, 3], 3, 16, 0.7, 1.0, {}),
+        (2330, "EuroSAT", [1, 2, 3], 5, 24, 0.7, 0.01, {}),
+        (2360, "DescribableTextures", [3], 2, 16, 0.4, 6.0, {}),
+        (2390, "OxfordPets", [1, 3], 4, 16, 1.0, 0.5, {}),
+    )
+    return of_representation_tokens(module, "MMRL", rows)
+
+
+def mmrlpp(module: ModuleType) -> dict:
+    rows = (
+        (2420, "OxfordPets", [2, 3], 3, 16, 0.7, 1.0, {"BETA": 0.9, "PROJ_LORA_DIM": 6, "RES_LORA_DIM": 2}),
+        (2450, "EuroSAT", [1, 2, 3], 5, 24, 0.7, 0.01, {"BETA": 0.2, "PROJ_LORA_DIM": 4, "RES_LORA_DIM": 4}),
+        (2480, "OxfordPets", [1, 3], 2, 16, 0.4, 6.0, {"BETA": 0.5, "PROJ_LORA_DIM": 4, "RES_LORA_DIM": 1}),
+    )
+    return of_representation_tokens(module, "MMRLpp", rows)
+
+
+def of_representation_tokens(module: ModuleType, name: str, rows: Iterable[tuple]) -> dict:
     """The class token's logits, those of the representation tokens and both together, and each term of the loss."""
     cases = []
-    for seed, dataset, layers, length, width, alpha, weight in (
-        (2300, "OxfordPets", [2, 3], 3, 16, 0.7, 1.0),
-        (2330, "EuroSAT", [1, 2, 3], 5, 24, 0.7, 0.01),
-        (2360, "DescribableTextures", [3], 2, 16, 0.4, 6.0),
-        (2390, "OxfordPets", [1, 3], 4, 16, 1.0, 0.5),
-    ):
+    for seed, dataset, layers, length, width, alpha, weight, more in rows:
         settings = {"ALPHA": alpha, "REG_WEIGHT": weight, "N_REP_TOKENS": length, "REP_LAYERS": layers}
-        settings |= {"REP_DIM": width}
-        dotted = {f"TRAINER.MMRL.{key}": value for key, value in settings.items()} | {"TRAINER.MMRL.PREC": "fp32"}
+        settings |= {"REP_DIM": width, **more}
+        dotted = {f"TRAINER.{name}.{key}": value for key, value in settings.items()} | {f"TRAINER.{name}.PREC": "fp32"}
         recorder = module.F = Recorder()
-        trainer = build_trainer(module, "MMRL", dataset, dotted)
+        trainer = build_trainer(module, name, dataset, dotted)
         learned = fill(learned_of(trainer.model), seed)
         trainer.set_model_mode("eval")
         with torch.no_grad():
@@ -517,7 +531,7 @@ def mmrl(module: ModuleType) -> dict:
     config = importlib.import_module("trainers.config").get_dataset_specified_config
     published = {}
     for dataset in module.CUSTOM_TEMPLATES:
-        pairs = config(dataset, "MMRL", "B2N")
+        pairs = config(dataset, name, "B2N")
         published[dataset] = dict(zip(pairs[::2], pairs[1::2], strict=True))
     return {
         "templates": module.CUSTOM_TEMPLATES,
@@ -768,6 +782,7 @@ METHODS = {
         replaced={"clip_adapter": {"Adapter(1024, 4)": f"Adapter({seeded.EMBED_DIM}, 4)", "'cuda'": "'cpu'"}},
     ),
     "mma": Method(MMA, mma, "trainers.mmadapter", [MMA, DASSL]),
+    "mmrlpp": Method(MMRL, mmrlpp, "trainers.mmrlpp", [MMRL, DASSL]),
     "mmrl": Method(MMRL, mmrl, "trainers.mmrl", [MMRL, DASSL]),
     "clip_lora": Method(LORA, clip_lora, "lora", [LORA], "none stated", ONE_NUMBER),
     "tip_adapter": Method(TIP, tip_adapter, "main", [TIP], "none stated", ONE_NUMBER),

@@ -60,8 +60,6 @@ KINDS = [
     Kind("VPT", {"TRAIN.CHECKPOINT_FREQ": "1"}),
     Kind("IVLP", {"OPTIM.NAME": "adam"}),
     Kind("TCP"),
-    Kind("MMA"),
-    Kind("MMRL"),
     Kind("CLIP_Adapter"),
     Kind("CoCoOp", {"DATASET.NUM_SHOTS": "1"}),
     Kind("MuDPT", {"TRAIN.CHUNK_CLASSES": "2"}),

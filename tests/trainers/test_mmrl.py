@@ -23,17 +23,22 @@ from tests.tuned_models import NAMES as MODEL_NAMES
 from tests.tuned_models import saved_model
 from trainers.checkpoints import Checkpoint, load_learned
 from trainers.method import Task
-from trainers.mmrl import PUBLISHED_SETTINGS, RepresentationLearner, layers_with_tokens
+from trainers.mmrl import (
+    PUBLISHED_SETTINGS,
+    PUBLISHED_SETTINGS_PLUS_PLUS,
+    RepresentationLearner,
+    layers_with_tokens,
+)
 from trainers.templates import choose_template
 from trainers.tuned_clip import TunedCLIP
 
-GOLDEN = golden("mmrl")
+GOLDEN, PLUS_PLUS = golden("mmrl"), golden("mmrlpp")
 NAMES = GOLDEN["class_names"]
-OPTIONS = ("ALPHA", "REG_WEIGHT", "N_REP_TOKENS", "REP_LAYERS", "REP_DIM")
+OPTIONS = ("ALPHA", "REG_WEIGHT", "N_REP_TOKENS", "REP_LAYERS", "REP_DIM", "BETA", "PROJ_LORA_DIM", "RES_LORA_DIM")
 
 
 def build(case, class_names=NAMES, **options):
-    given = {key: case[key] for key in OPTIONS} | options
+    given = {key: case[key] for key in OPTIONS if key in case} | {"PLUS_PLUS": "BETA" in case} | options
     return tuned_clip("MMRL", class_names, case["dataset"], **given)
 
 
@@ -44,10 +49,10 @@ def filled(case, **options):
 
 
 def name_of(case):
-    return f"{case['dataset']} {case['REP_LAYERS']}"
+    return f"{case['dataset']} {case['REP_LAYERS']}{' ++' if 'BETA' in case else ''}"
 
 
-@pytest.fixture(params=GOLDEN["cases"], ids=name_of)
+@pytest.fixture(params=[*GOLDEN["cases"], *PLUS_PLUS["cases"]], ids=name_of)
 def case(request):
     return request.param
 
@@ -140,8 +145,9 @@ def released_state(case, class_names):
 
 
 @pytest.mark.parametrize("half_precision", [False, True])
-def test_a_released_checkpoint_gives_the_released_logits_of_its_classes(half_precision, tmp_path):
-    case, saved = GOLDEN["cases"][-1], GOLDEN["checkpoint_of_last_case"]
+@pytest.mark.parametrize("of", [GOLDEN, PLUS_PLUS], ids=["MMRL", "MMRL++"])
+def test_a_released_checkpoint_gives_the_released_logits_of_its_classes(of, half_precision, tmp_path):
+    case, saved = of["cases"][-1], of["checkpoint_of_last_case"]
     state = released_state(case, NAMES)
     assert len(state) == len(saved["tensors"]) + saved["clip_tensor_count"]
     assert {name: list(state[name].shape) for name in saved["tensors"]} == saved["tensors"]
@@ -183,9 +189,9 @@ def test_a_saved_model_knows_the_classes_of_its_training(tmp_path):
 
 def test_templates_and_settings_of_datasets_are_the_released_ones():
     assert {name: choose_template(Task([], name)) for name in GOLDEN["templates"]} == GOLDEN["templates"]
-    for dataset, settings in GOLDEN["settings_of_datasets"].items():
-        own = {f"TRAINER.MMRL.{key}": value for key, value in PUBLISHED_SETTINGS.get(dataset, {}).items()}
-        assert own == settings
+    for of, node, own in ((GOLDEN, "MMRL", PUBLISHED_SETTINGS), (PLUS_PLUS, "MMRLpp", PUBLISHED_SETTINGS_PLUS_PLUS)):
+        for dataset, settings in of["settings_of_datasets"].items():
+            assert {f"TRAINER.{node}.{key}": value for key, value in own.get(dataset, {}).items()} == settings
 
 
 def test_settings_of_a_dataset_are_used_on_request_alone():
@@ -197,6 +203,19 @@ def test_settings_of_a_dataset_are_used_on_request_alone():
     assert method.config.ALPHA == case["ALPHA"]
     pets = build(GOLDEN["cases"][0], REG_WEIGHT=1.0, PUBLISHED_SETTINGS=True).method
     assert (pets.config.REG_WEIGHT, pets.config.REP_DIM) == (0.2, 16)
+    plus_plus = build(PLUS_PLUS["cases"][0], PUBLISHED_SETTINGS=True).method
+    assert (plus_plus.config.REG_WEIGHT, plus_plus.config.BETA, plus_plus.config.REP_DIM) == (0.01, 0.7, 16)
+
+
+def test_plus_plus_starts_from_clips_projection_and_one_weight_for_all_layers():
+    torch.manual_seed(0)
+    built = build(PLUS_PLUS["cases"][0])
+    method = built.method
+    assert torch.equal(method.clip_projection + method.A @ method.B, built.clip.visual.proj)
+    first, second = method.srra_r2tproj(method.compound_rep_tokens)
+    assert torch.equal(first, second)
+    rank = PLUS_PLUS["cases"][0]["PROJ_LORA_DIM"]
+    assert 0.9 * rank**-0.5 < method.A.abs().max() <= rank**-0.5
 
 
 def test_all_layers_start_from_one_projection_as_released():
@@ -224,6 +243,7 @@ def test_layers_that_an_encoder_lacks_are_left_out_with_a_line(capsys):
         ({"REG_WEIGHT": -1.0}, "REG_WEIGHT is -1.0"),
         ({"N_REP_TOKENS": 0}, "N_REP_TOKENS is 0"),
         ({"FUSE": "new"}, "FUSE"),
+        ({"BETA": 1.5}, "BETA is 1.5"),
         ({"kind": "resnet", "REP_LAYERS": [2]}, "MMRL.*ResNet.*choose a ViT"),
     ],
     ids=str,
@@ -241,16 +261,22 @@ def test_options_out_of_range_are_told_in_one_line(changed, message):
         ("vit_b16_imagenet", 32, 5, 1, 1.0),
         ("vit_b16_few_shot", 32, 50, 1, 0.5),
         ("vit_b16_cross_datasets", 32, 1, 0, 0.2),
+        ("vit_b16_pp", 4, 10, 1, 1.0),
+        ("vit_b16_pp_imagenet", 32, 5, 1, 1.0),
+        ("vit_b16_pp_few_shot", 32, 100, 1, 1.0),
+        ("vit_b16_pp_cross_datasets", 32, 1, 0, 0.2),
     ],
 )
 def test_configurations_have_the_released_values(file, batch, epochs, warm_up, weight, root):
     cfg = train.setup_cfg(train.parse_args(["--config-file", str(root / f"configs/trainers/MMRL/{file}.yaml")]))
     optim = cfg.OPTIM
-    assert (optim.NAME, optim.LR, optim.MAX_EPOCH, optim.WARMUP_EPOCH) == ("adamw", 0.001, epochs, warm_up)
+    rate = 0.002 if file == "vit_b16_pp_few_shot" else 0.001
+    assert (optim.NAME, optim.LR, optim.MAX_EPOCH, optim.WARMUP_EPOCH) == ("adamw", rate, epochs, warm_up)
     assert (optim.LR_SCHEDULER, optim.WARMUP_TYPE, optim.WARMUP_CONS_LR) == ("cosine", "constant", 1e-5)
     assert (cfg.DATALOADER.TRAIN_X.BATCH_SIZE, cfg.DATALOADER.TEST.BATCH_SIZE) == (batch, 250)
     assert tuple(cfg.INPUT.RRCROP_SCALE) == (0.5, 1.0) and cfg.MODEL.BACKBONE.NAME == "ViT-B/16"
     assert list(cfg.INPUT.TRANSFORMS) == ["random_resized_crop", "random_flip", "normalize"]
     own = {"ALPHA": 0.7, "REG_WEIGHT": weight, "N_REP_TOKENS": 5, "REP_LAYERS": [6, 7, 8, 9, 10, 11, 12]}
     own |= {"PREC": "amp", "REP_DIM": 512, "FUSE": "trained", "PUBLISHED_SETTINGS": False}
+    own |= {"PLUS_PLUS": "_pp" in file, "BETA": 0.9, "RES_LORA_DIM": 4, "PROJ_LORA_DIM": 64}
     assert dict(cfg.TRAINER.MMRL) == own
