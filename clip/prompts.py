@@ -78,7 +78,7 @@ class Inserted:
         fresh = at_layer(self.tokens, i)
         if fresh is None:
             return x
-        fresh = fresh.expand(len(x), -1, -1).to(x.dtype)  # in this order gradients of all rows add up in float32
+        fresh = fresh.expand(x.shape[0], -1, -1).to(x.dtype)  # in this order gradients of all rows add up in float32
         if i == self.first:
             return torch.cat([x[:, :1], fresh, x[:, 1:]], dim=1)
         if self.kept:

@@ -84,7 +84,10 @@ def test_what_is_exported_classifies_as_the_model(name, kind):
             torch.testing.assert_close(classifier(tuned)(images), tuned(images), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize(("format", "name"), [pytest.param("onnx", "MuDPT", marks=needs_onnx), ("torch", "CoCoOp")])
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [pytest.param("onnx", "MuDPT", marks=needs_onnx), ("torch", "CoCoOp"), ("torch", "MMA"), ("torch", "MMRL")],
+)
 def test_a_file_gives_the_models_logits_where_this_project_is_not(format, name, tmp_path, capsys):
     tuned = saved_model(tmp_path / "saved", name, layers=1 if name == "CoCoOp" else 2)
     assert command(tmp_path / "saved", tmp_path / "exported", "--format", format) == 0
