@@ -106,6 +106,27 @@ def test_a_run_on_base_classes_repeats_to_the_bit_learns_every_tensor_and_is_tes
     assert found["metrics"]["total"] == found["num_images"]["test"]
 
 
+def test_log_and_results_say_by_which_rule_trained_and_other_classes_are_tested(run, tmp_path):
+    """Also where the classes are the same but the data set is another one, as in domain generalization."""
+    test = ("--model-dir", tmp_path / "trained", "--eval-only")
+    first = "These classes were trained on: MMRL tests by the logits of class token and representation tokens"
+    other = "Classes here were not trained on: MMRL tests by the class token alone"
+    shapes = ["DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "1"]
+    for folder, dataset, more, rule in (
+        ("trained", "shapes", [*shapes, "DATASET.SUBSAMPLE_CLASSES", "base"], first),
+        ("base", "shapes", [*test, "DATASET.SUBSAMPLE_CLASSES", "base"], first),
+        ("new", "shapes", [*test, "DATASET.SUBSAMPLE_CLASSES", "new"], other),
+        ("all", "shapes", test, other),
+        ("shifted", "shapes_sketch", [*test, "DATASET.SUBSAMPLE_CLASSES", "base"], other),
+        ("asked", "shapes", [*test, "DATASET.SUBSAMPLE_CLASSES", "new", "TRAINER.MMRL.FUSE", "always"], ""),
+    ):
+        code, out, error = run("MMRL", tmp_path / folder, *more, dataset=dataset)
+        assert code == 0, error
+        assert results(tmp_path / folder)["test_rule"] == rule
+        assert [line for line in out.splitlines() if "MMRL tests" in line] == ([rule] if rule else [])
+    assert results(tmp_path / "base")["metrics"] == results(tmp_path / "trained")["metrics"]
+
+
 def test_a_run_that_has_learned_nothing_is_told_and_a_good_one_is_not(run, tmp_path, monkeypatch):
     # Nothing learned: CLIP-LoRA starts from zero-shot CLIP.
     code, out, error = run("CLIP_LoRA", tmp_path / "nothing", *QUICK, *UNTESTED, "OPTIM.LR", "0.0")
