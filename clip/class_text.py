@@ -303,7 +303,12 @@ def _encode_own(
         """What is still the same for all prefixes, (R, ...), as (P R, ...)."""
         return own if own.shape[0] == prefixes * own_rows else own.repeat(prefixes, *[1] * (own.dim() - 1))
 
-    blocks, mask = clip.transformer.resblocks, None
+    def mask_over(shared: Tensor) -> Tensor:
+        """(P R, 1, T, p + T), for keys and values (P, p, 2 d) of the prefix, or more where tokens are inserted."""
+        return text.mask(shared.dtype, shared.shape[1])[rows].repeat(prefixes, 1, 1)[:, None]
+
+    mask = mask_over(prefix[0])
+    blocks = clip.transformer.resblocks
     for i, block in enumerate(blocks):
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
         fresh = at_layer(deep, i - 1)
@@ -311,8 +316,8 @@ def _encode_own(
             x = _replace_in_rows(x.unflatten(0, (-1, own_rows)), text, fresh[None], rows).flatten(0, 1)
         query, own = (of_every_prefix(part) for part in block.query_key_value(x, layer))  # (P R, T, d or 2 d)
         shared = prefix[i][:, None].expand(-1, own_rows, -1, -1).flatten(0, 1)  # (P R, p, 2 d)
-        if mask is None or mask.shape[-1] != shared.shape[1] + own.shape[1]:
-            mask = text.mask(shared.dtype, shared.shape[1])[rows].repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
+        if i > 0 and prefix[i].shape[1] > prefix[i - 1].shape[1]:
+            mask = mask_over(prefix[i])
         attended = block.attend(query, torch.cat([shared, own], dim=1), mask)  # (P R, T, d)
         x = of_every_prefix(x)
         if i < len(blocks) - 1:
