@@ -433,6 +433,7 @@ def describe_run(trainer, cfg, spec: RunSpec) -> dict:
         "split_hash": getattr(dataset, "split_hash", None),
         "num_classes": getattr(data_manager, "num_classes", None),
         "knows_new_classes": getattr(trainer, "knows_new_classes", lambda cfg: True)(cfg),
+        "test_rule": getattr(getattr(trainer, "method", None), "test_rule", lambda: "")(),
         "num_images": {
             split: len(getattr(dataset, attribute, None) or [])
             for split, attribute in (("train", "train_x"), ("val", "val"), ("test", "test"))

@@ -52,6 +52,8 @@ CASES = [
     *(Case(name) for name in ("MuDPT", "CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "IVLP", "MaPLe")),
     Case("VPT", options={"PROMPT_DEPTH_VISION": 3}),
     Case("PromptSRC", options={"GPA_MEAN": 2.0}),
+    Case("MMA", options={"ADAPTER_START": 1}),
+    Case("MMRL", options={"REP_LAYERS": [2, 3], "REP_DIM": 16}),
     Case("CLIP_LoRA", options={"DROPOUT": 0.0}),
     *(Case(name) for name in ("CLIP_Adapter", "TipAdapterF", "TipAdapter", "LinearProbe")),
     *(Case(name, "resnet") for name in ("CoOp", "CoCoOp")),

@@ -130,20 +130,25 @@ class ClassText(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
 
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """(R, T, p + T), added to the scores of the attention: 0 where a token sees a key, else -inf; made once."""
+    def mask(self, dtype: torch.dtype, shared: int) -> Tensor:
+        """(R, T, shared + T), added to the scores of the attention: 0 where a token sees a key, else -inf; made once.
+
+        Args:
+            shared: number of the tokens that all classes see: p, or more where some are inserted.
+        """
         if torch.compiler.is_compiling():
-            return self._new_mask(dtype)
-        key = (dtype, self.visible.device)
+            return self._new_mask(dtype, shared)
+        key = (dtype, self.visible.device, shared)
         if key not in self._masks:
-            self._masks[key] = self._new_mask(dtype)
+            self._masks[key] = self._new_mask(dtype, shared)
         return self._masks[key]
 
-    def _new_mask(self, dtype: torch.dtype) -> Tensor:
-        rows, tokens, keys = self.visible.shape
+    def _new_mask(self, dtype: torch.dtype, shared: int) -> Tensor:
+        visible = F.pad(self.visible, (shared - self.prefix_length, 0), value=True)
+        rows, tokens, keys = visible.shape
         aligned = -(-keys // ALIGNMENT) * ALIGNMENT
-        mask = self.visible.new_full((rows, tokens, aligned), float("-inf"), dtype=dtype)
-        return mask[..., :keys].masked_fill_(self.visible, 0)
+        mask = visible.new_full((rows, tokens, aligned), float("-inf"), dtype=dtype)
+        return mask[..., :keys].masked_fill_(visible, 0)
 
 
 def _runs(entries: list[int]) -> list[tuple[slice, slice | None]]:
@@ -218,6 +223,8 @@ def encode_class_text(clip: TextEncoder, text: ClassText, prompts: Prompts, chun
             "shorten the context, the template or the class names, or choose another MODEL.BACKBONE.NAME or PATH"
         )
     context = _check(text, prompts)
+    if prompts.text_inserted is not None:
+        prompts.text_inserted.check(len(clip.transformer.resblocks))
     if context is not None:
         context = context.to(clip.dtype)
     deep = [
@@ -243,7 +250,7 @@ def encode_class_text(clip: TextEncoder, text: ClassText, prompts: Prompts, chun
 def _encode_prefix(
     clip: TextEncoder, text: ClassText, prompts: Prompts, context: Tensor | None, deep: list[Tensor | None]
 ) -> list[Tensor]:
-    """Keys and values (P, p, 2 d) of the shared prefix in every layer."""
+    """Keys and values (P, p, 2 d) of the shared prefix in every layer, (P, p + n, 2 d) from inserted tokens on."""
     x = clip.token_embedding(text.prefix.clamp(min=0)).to(clip.dtype)[None]  # (1, p, d)
     if context is not None:
         x = _replace_in_prefix(x.expand(context.shape[0], -1, -1), text, context[:, 0])  # (P, p, d)
@@ -253,6 +260,8 @@ def _encode_prefix(
         fresh = at_layer(deep, i - 1)
         if fresh is not None:
             x = _replace_in_prefix(x, text, fresh)
+        if prompts.text_inserted is not None:
+            x = prompts.text_inserted.before(i, x)
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
         query, key_value = block.query_key_value(x, layer)
         keys_values.append(key_value)
@@ -294,7 +303,11 @@ def _encode_own(
         """What is still the same for all prefixes, (R, ...), as (P R, ...)."""
         return own if own.shape[0] == prefixes * own_rows else own.repeat(prefixes, *[1] * (own.dim() - 1))
 
-    mask = text.mask(prefix[0].dtype)[rows].repeat(prefixes, 1, 1)[:, None]  # (P R, 1, T, p + T)
+    def mask_over(shared: Tensor) -> Tensor:
+        """(P R, 1, T, p + T), for keys and values (P, p, 2 d) of the prefix, or more where tokens are inserted."""
+        return text.mask(shared.dtype, shared.shape[1])[rows].repeat(prefixes, 1, 1)[:, None]
+
+    mask = mask_over(prefix[0])
     blocks = clip.transformer.resblocks
     for i, block in enumerate(blocks):
         layer = at_layer(prompts.text_layers, i, UNCHANGED)
@@ -303,6 +316,8 @@ def _encode_own(
             x = _replace_in_rows(x.unflatten(0, (-1, own_rows)), text, fresh[None], rows).flatten(0, 1)
         query, own = (of_every_prefix(part) for part in block.query_key_value(x, layer))  # (P R, T, d or 2 d)
         shared = prefix[i][:, None].expand(-1, own_rows, -1, -1).flatten(0, 1)  # (P R, p, 2 d)
+        if i > 0 and prefix[i].shape[1] > prefix[i - 1].shape[1]:
+            mask = mask_over(prefix[i])
         attended = block.attend(query, torch.cat([shared, own], dim=1), mask)  # (P R, T, d)
         x = of_every_prefix(x)
         if i < len(blocks) - 1:
@@ -342,6 +357,8 @@ def _check(text: ClassText, prompts: Prompts) -> Tensor | None:
             raise ValueError(f"{context.shape[1]} contexts were given for {text.n_classes} classes")
         if context.shape[1] > 1 and not text.class_specific:
             raise ValueError("a context per class needs ClassText(class_specific=True)")
+    if prompts.text_inserted is not None and text.n_ctx:
+        raise ValueError("tokens are inserted into prompts with context vectors, whose places they would shift")
     for fresh in prompts.text_deep if prompts.text_deep is not None else ():
         if fresh is None:
             continue

@@ -4,7 +4,7 @@
     x = x + attention(ln_1(x))      one product with in_proj gives query, key and value, (B, L, 3 d)
     x = x + mlp(ln_2(x))            d -> 4 d, QuickGELU, 4 d -> d
 
-A method may add to both, see `clip.prompts.Layer`.
+A method may add to either and to the whole, see `clip.prompts.Layer`.
 
 Notation used for shapes:
     B images or texts, L tokens, d model width, h heads.
@@ -159,10 +159,12 @@ class ResidualAttentionBlock(nn.Module):
 
     def residual(self, x: Tensor, attended: Tensor, layer: Layer = UNCHANGED) -> Tensor:
         """Both residual branches, given the concatenated heads ``attended``, of x's own shape (B, L, d)."""
+        beside = None if layer.block is None else layer.block(self.ln_1(x))
         x = linear(attended, self.attn.out_proj.weight, self.attn.out_proj.bias, added=x)
         normed = self.ln_2(x)
         x = feed_forward(self.mlp, normed, added=x)
-        return x if layer.mlp is None else x + layer.mlp(normed).to(x.dtype)
+        x = x if layer.mlp is None else x + layer.mlp(normed).to(x.dtype)
+        return x if beside is None else x + beside.to(x.dtype)
 
 
 class Transformer(nn.Module):

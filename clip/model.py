@@ -63,11 +63,32 @@ class VisionTransformer(nn.Module):
         Raises:
             ValueError: a layer has another number of deep prompts than of shallow ones.
         """
-        prompts = prompts or Prompts()
+        return self._project(self._last_layer(images, prompts or Prompts(), wanted=1))
+
+    def with_inserted(self, images: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Encode images, and read what the last layer made of ``prompts.visual_inserted``.
+
+        Args:
+            images, prompts: as in `forward`.
+
+        Returns:
+            (B, output_dim), not normalised; (B, n, d), float32, behind ``ln_post``.
+        """
+        x = self._last_layer(images, prompts, wanted=1 + prompts.visual_inserted.count)
+        return self._project(x), self.ln_post(x[:, 1:].float())
+
+    def _project(self, x: Tensor) -> Tensor:
+        """(B, L, d) -> (B, output_dim) from the first token."""
+        return self.ln_post(x[:, 0].float()).to(x.dtype) @ cast(self.proj, x.dtype)
+
+    def _last_layer(self, images: Tensor, prompts: Prompts, wanted: int) -> Tensor:
+        """Output of the last layer (B, wanted, d), at its first positions."""
         given = 0 if prompts.visual is None else len(prompts.visual)
         for fresh in prompts.visual_deep if prompts.visual_deep is not None else ():
             if fresh is not None and len(fresh) != given:
                 raise ValueError(f"{len(fresh)} deep visual prompts were given to replace {given} shallow ones")
+        if prompts.visual_inserted is not None:
+            prompts.visual_inserted.check(len(self.transformer.resblocks))
         x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, d)
         if autocast_dtype(x.device):
             x = x.float()  # what the layers add up stays in float32
@@ -82,14 +103,16 @@ class VisionTransformer(nn.Module):
         for i, block in enumerate(blocks):
             layer = at_layer(prompts.visual_layers, i, UNCHANGED)
             fresh = at_layer(deep, i)  # (B, n, d)
+            if prompts.visual_inserted is not None:
+                x = prompts.visual_inserted.before(i, x)
             if i == len(blocks) - 1:
-                x = block.encode(x, layer, wanted=1)  # only the class token is read
+                x = block.encode(x, layer, wanted=wanted)
             elif fresh is not None:  # the last n positions are about to be replaced
                 x = block.encode(x, layer, wanted=x.shape[1] - fresh.shape[1])
                 x = torch.cat([x, fresh], dim=1)
             else:
                 x = block.encode(x, layer)
-        return self.ln_post(x[:, 0].float()).to(dtype) @ cast(self.proj, dtype)
+        return x
 
 
 class Bottleneck(nn.Module):
@@ -175,7 +198,7 @@ class ModifiedResNet(nn.Module):
         Raises:
             ValueError: visual prompts were given; a ResNet has no token sequence to hold them.
         """
-        if prompts is not None and (prompts.visual is not None or prompts.visual_layers):
+        if prompts is not None and prompts.changes_images:
             raise ValueError("visual prompts need a ViT image encoder; this backbone is a ResNet")
         x = images.to(self.conv1.weight.dtype)
         for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
@@ -237,12 +260,25 @@ class CLIP(nn.Module):
 
     def encode_image(self, images: Tensor, prompts: Prompts | None = None) -> Tensor:
         """(B, 3, H, W) -> (B, e) features, not normalised."""
-        images = images.to(self.dtype)
         if not isinstance(self.visual, VisionTransformer):
-            return self.visual(images, prompts)
+            return self.visual(images.to(self.dtype), prompts)
+        return joined([self.visual(part, prompts) for part in self._parts(images)])
+
+    def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images in the encoders' dtype, as many at once as a ViT works on."""
         tokens, width = self.visual.positional_embedding.shape
         at_once = max(1, tokens_at_once(width, self.dtype, images.device) // tokens)
-        return joined([self.visual(part, prompts) for part in images.split(at_once)])
+        return images.to(self.dtype).split(at_once)
+
+    def encode_image_and_inserted(self, images: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) -> (B, e) features, not normalised, and what became of ``prompts.visual_inserted``.
+
+        Returns:
+            (B, e) features; (B, n, d_v), float32, behind the image encoder's last normalisation.
+        """
+        pieces = [self.visual.with_inserted(part, prompts) for part in self._parts(images)]
+        features, inserted = zip(*pieces, strict=True)
+        return joined(list(features)), joined(list(inserted))
 
     def encode_text(self, text: Tensor | ClassText, prompts: Prompts | None = None, chunk_classes: int = 0) -> Tensor:
         """Encode token ids or class prompts.

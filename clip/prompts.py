@@ -19,13 +19,71 @@ class Layer:
     Attributes:
         qkv: normalised input of the attention (..., d) -> (..., 3 d), added to query, key and value.
         mlp: normalised input of the feed-forward part (..., d) -> (..., d), added to its output.
+        block: normalised input of the attention (..., d) -> (..., d), added to the output of the layer.
     """
 
     qkv: Callable[[Tensor], Tensor] | None = None
     mlp: Callable[[Tensor], Tensor] | None = None
+    block: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def functions(self) -> list[Callable[[Tensor], Tensor]]:
+        """Those that there are."""
+        return [function for function in (self.qkv, self.mlp, self.block) if function is not None]
 
 
 UNCHANGED = Layer()
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """n tokens behind the first one (SOS, or the class token) from some layer on, without a positional embedding.
+
+    Attributes:
+        tokens: entry i, (n, d) or None, belongs to layer i + 1. The first that is not None is inserted before its
+            layer; later ones stand in the same places. None: the tokens go on as the layer below made them.
+        kept: share of the output of the layer below where a later entry takes its place.
+
+    Raises:
+        ValueError: the entries differ in shape, or all of them are None.
+    """
+
+    tokens: Sequence[Tensor | None]
+    kept: float = 0.0
+
+    def __post_init__(self):
+        shapes = {tuple(entry.shape) for entry in self.tokens if entry is not None}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+            raise ValueError(
+                f"inserted tokens have the shapes {sorted(shapes)}: give (n, d) to all layers that have any"
+            )
+
+    @property
+    def first(self) -> int:
+        """Index of the first layer with the tokens, from 0."""
+        return next(i for i, entry in enumerate(self.tokens) if entry is not None)
+
+    @property
+    def count(self) -> int:
+        """n."""
+        return len(self.tokens[self.first])
+
+    def check(self, layers: int) -> None:
+        """Raise a ValueError where an encoder of so many layers has no place for the tokens."""
+        if self.first >= layers:
+            raise ValueError(f"tokens are inserted before layer {self.first + 1} of an encoder of {layers} layers")
+
+    def before(self, i: int, x: Tensor) -> Tensor:
+        """Input of layer i + 1: x (B, L, d) with its tokens, (B, L + n, d) where they are inserted."""
+        fresh = at_layer(self.tokens, i)
+        if fresh is None:
+            return x
+        fresh = fresh.expand(x.shape[0], -1, -1).to(x.dtype)  # in this order gradients of all rows add up in float32
+        if i == self.first:
+            return torch.cat([x[:, :1], fresh, x[:, 1:]], dim=1)
+        if self.kept:
+            fresh = (1 - self.kept) * fresh + self.kept * x[:, 1 : 1 + self.count]
+        return torch.cat([x[:, :1], fresh, x[:, 1 + self.count :]], dim=1)
 
 
 @dataclass(frozen=True)
@@ -43,6 +101,8 @@ class Prompts:
         visual_deep: ``(L, n, d_v)``; entry i replaces the last n positions before vision layer i + 2. Also a sequence
             whose entries are ``(n, d_v)`` or None.
         text_layers, visual_layers: entry i belongs to layer i + 1; layers past the end are unchanged.
+        text_inserted: tokens (n, d_t) behind SOS in upper layers, in prompts without context vectors.
+        visual_inserted: tokens (n, d_v) behind the class token in upper layers.
     """
 
     text: Tensor | None = None
@@ -51,16 +111,20 @@ class Prompts:
     visual_deep: Tensor | Sequence[Tensor | None] | None = None
     text_layers: Sequence[Layer] = ()
     visual_layers: Sequence[Layer] = ()
+    text_inserted: Inserted | None = None
+    visual_inserted: Inserted | None = None
 
     @property
     def changes_text(self) -> bool:
         """Whether the text encoder's features differ from frozen CLIP's."""
-        return self.text is not None or self.text_deep is not None or bool(self.text_layers)
+        given = (self.text, self.text_deep, self.text_inserted)
+        return any(part is not None for part in given) or bool(self.text_layers)
 
     @property
     def changes_images(self) -> bool:
         """Whether the image encoder's features differ from frozen CLIP's."""
-        return self.visual is not None or self.visual_deep is not None or bool(self.visual_layers)
+        given = (self.visual, self.visual_deep, self.visual_inserted)
+        return any(part is not None for part in given) or bool(self.visual_layers)
 
 
 def at_layer(entries: Sequence | Tensor | None, i: int, default=None):

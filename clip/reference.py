@@ -11,7 +11,8 @@
                                      logits  (B, C)
 
 A prompt is a row of learned numbers where a token would be. Shallow prompts enter below the first layer; a deep prompt
-replaces what the layer below made of its position.
+replaces what the layer below made of its position; inserted tokens push those behind the first one away. An adapter
+beside a layer reads what its attention reads and is added to what the layer gives.
 
 This is what the released codes compute, every class padded to 77 tokens, at every step. It shares no code with the
 rest of `clip/`, whose encoders (`clip.model`, `clip.class_text`) give the same numbers faster: the tests compare them
@@ -28,6 +29,7 @@ et al., "Visual Prompt Tuning", 2022.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,11 +37,35 @@ from torch import Tensor
 
 State = dict[str, Tensor]  # CLIP's tensors by OpenAI's names, all of one dtype
 Deep = Tensor | Sequence[Tensor | None] | None  # entry i belongs to layer i + 2
+Adapters = Sequence[Callable[[Tensor], Tensor] | None]  # entry i belongs to layer i + 1
+
+
+class Inserted(NamedTuple):
+    """n tokens behind the first one: tokens[i], (n, d) or None, belongs to layer i + 1; the first one pushes the others
+    away, later ones stand in its place, with ``kept`` times what the layer below made of it."""
+
+    tokens: Sequence[Tensor | None]
+    kept: float = 0.0
+
+
 HEAD_WIDTH = 64
 
 
-def image_features(state: State, images: Tensor, visual: Tensor | None = None, deep: Deep = None) -> Tensor:
-    """Features of images, not normalised.
+def image_features(state: State, images: Tensor, *prompts, **more) -> Tensor:
+    """Features (B, e) of images, not normalised; arguments as of `image_tokens`."""
+    class_token = image_tokens(state, images, *prompts, **more)[:, 0]
+    return layer_norm(state, "visual.ln_post", class_token) @ state["visual.proj"]
+
+
+def image_tokens(
+    state: State,
+    images: Tensor,
+    visual: Tensor | None = None,
+    deep: Deep = None,
+    inserted: Inserted | None = None,
+    adapters: Adapters = (),
+) -> Tensor:
+    """What the image transformer makes of all tokens: the class token first, then inserted ones, patches, prompts.
 
     Args:
         state: CLIP's tensors.
@@ -47,9 +73,11 @@ def image_features(state: State, images: Tensor, visual: Tensor | None = None, d
         visual: (n, d_v) prompts, appended behind the patches.
         deep: (L, n, d_v); deep[i] replaces the last n positions before layer i + 2. Also a sequence with None for
             layers that keep theirs.
+        inserted: tokens (n, d_v) behind the class token.
+        adapters: functions (..., d_v) -> (..., d_v) beside the layers.
 
     Returns:
-        (B, e).
+        (B, L, d_v).
     """
 
     def replace(x: Tensor, prompts: Tensor) -> Tensor:
@@ -63,11 +91,17 @@ def image_features(state: State, images: Tensor, visual: Tensor | None = None, d
     if visual is not None:
         x = torch.cat([x, visual.expand(len(x), -1, -1)], dim=1)  # (B, 1 + N + n, d_v)
     x = layer_norm(state, "visual.ln_pre", x)
-    x = transformer(state, "visual.transformer", x, None, deep, replace)
-    return layer_norm(state, "visual.ln_post", x[:, 0]) @ state["visual.proj"]
+    return transformer(state, "visual.transformer", x, None, deep, replace, inserted, adapters)
 
 
-def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Deep = None) -> Tensor:
+def text_features(
+    state: State,
+    embedded: Tensor,
+    eot: Tensor,
+    deep: Deep = None,
+    inserted: Inserted | None = None,
+    adapters: Adapters = (),
+) -> Tensor:
     """Features of padded prompts, not normalised.
 
     Args:
@@ -76,6 +110,8 @@ def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Deep = None
         eot: (C,) positions of the end tokens.
         deep: (L, n, d_t); deep[i] replaces positions 1..n before layer i + 2. Also a sequence whose entries are
             (n, d_t), (C, n, d_t) or None.
+        inserted: tokens (n, d_t) behind SOS.
+        adapters: functions (..., d_t) -> (..., d_t) beside the layers.
 
     Returns:
         (C, e).
@@ -86,8 +122,9 @@ def text_features(state: State, embedded: Tensor, eot: Tensor, deep: Deep = None
 
     x = embedded + state["positional_embedding"]
     mask = torch.full((x.shape[1], x.shape[1]), float("-inf"), dtype=x.dtype, device=x.device).triu(1)
-    x = transformer(state, "transformer", x, mask, deep, replace)
+    x = transformer(state, "transformer", x, mask, deep, replace, inserted, adapters)
     x = layer_norm(state, "ln_final", x)
+    eot = eot + x.shape[1] - embedded.shape[1]  # which inserted tokens have pushed away
     return x[torch.arange(len(x), device=x.device), eot] @ state["text_projection"]
 
 
@@ -99,7 +136,14 @@ def logits(state: State, image: Tensor, text: Tensor) -> Tensor:
 
 
 def transformer(
-    state: State, prefix: str, x: Tensor, mask: Tensor | None, deep: Deep, replace: Callable[[Tensor, Tensor], Tensor]
+    state: State,
+    prefix: str,
+    x: Tensor,
+    mask: Tensor | None,
+    deep: Deep,
+    replace: Callable[[Tensor, Tensor], Tensor],
+    inserted: Inserted | None = None,
+    adapters: Adapters = (),
 ) -> Tensor:
     """All layers below ``prefix``, (B, L, d) -> (B, L, d).
 
@@ -107,25 +151,45 @@ def transformer(
         mask: (L, L), added to the attention's scores; None: every token sees all.
         deep: prompts of the layers above the first.
         replace: (tokens, prompts of a layer) -> the tokens with these prompts in their places.
+        inserted: tokens behind the first one, after which a mask is as causal as before.
+        adapters: functions beside the layers.
     """
     x = x.transpose(0, 1)  # (L, B, d), the order of torch's attention, in which the released codes stay, too
-    i = 0
+    i = n = 0
     while f"{prefix}.resblocks.{i}.ln_1.weight" in state:
         if deep is not None and 1 <= i <= len(deep) and deep[i - 1] is not None:
             x = replace(x.transpose(0, 1), deep[i - 1]).transpose(0, 1)
-        x = layer(state, f"{prefix}.resblocks.{i}", x, mask)
+        if inserted is not None and i < len(inserted.tokens) and inserted.tokens[i] is not None:
+            fresh = inserted.tokens[i][:, None].expand(-1, x.shape[1], -1)  # (n, B, d)
+            if n > 0:
+                fresh = (1 - inserted.kept) * fresh + inserted.kept * x[1 : 1 + n]
+            elif mask is not None:
+                length = len(x) + len(fresh)
+                mask = torch.full((length, length), float("-inf"), dtype=x.dtype, device=x.device).triu(1)
+            x = torch.cat([x[:1], fresh, x[1 + n :]])
+            n = len(fresh)
+        x = layer(state, f"{prefix}.resblocks.{i}", x, mask, adapters[i] if i < len(adapters) else None)
         i += 1
     return x.transpose(0, 1)
 
 
-def layer(state: State, prefix: str, x: Tensor, mask: Tensor | None) -> Tensor:
-    """One pre-norm layer, (L, B, d) -> (L, B, d): x + attention(ln_1(x)), then x + mlp(ln_2(x))."""
-    x = x + attention(state, f"{prefix}.attn", layer_norm(state, f"{prefix}.ln_1", x), mask)
+def layer(
+    state: State, prefix: str, x: Tensor, mask: Tensor | None, adapter: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """One pre-norm layer, (L, B, d) -> (L, B, d): x + attention(ln_1(x)), then x + mlp(ln_2(x)).
+
+    Args:
+        adapter: its result for ln_1(x), the layer's input, is added in the end.
+    """
+    normed = layer_norm(state, f"{prefix}.ln_1", x)
+    beside = None if adapter is None else adapter(normed)
+    x = x + attention(state, f"{prefix}.attn", normed, mask)
     hidden = F.linear(
         layer_norm(state, f"{prefix}.ln_2", x), state[f"{prefix}.mlp.c_fc.weight"], state[f"{prefix}.mlp.c_fc.bias"]
     )  # (L, B, 4 d)
     hidden = hidden * torch.sigmoid(1.702 * hidden)  # QuickGELU
-    return x + F.linear(hidden, state[f"{prefix}.mlp.c_proj.weight"], state[f"{prefix}.mlp.c_proj.bias"])
+    x = x + F.linear(hidden, state[f"{prefix}.mlp.c_proj.weight"], state[f"{prefix}.mlp.c_proj.bias"])
+    return x if beside is None else x + beside
 
 
 def attention(state: State, prefix: str, x: Tensor, mask: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from comparison.run_spec import PROTOCOLS, RunSpec, in_words
 from comparison.runs import Run, by_method, group, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
 from support.user_error import ConfigError, did_you_mean, shorten
-from support.uses import MEANINGS, in_order
+from support.uses import MEANINGS, SPLIT, in_order
 
 LEGEND = """\
 Accuracy in %: mean ± standard deviation over the seeds (ddof 0, as CoOp's parse_test_res.py); H: harmonic mean of the
@@ -359,8 +359,12 @@ def method_cells(
 
 
 def uses_cell(runs: Iterable[Run]) -> str | None:
-    """What any of these runs draws on beyond the labelled images of its shots."""
-    return ", ".join(in_order(word for run in runs for word in run.uses)) or None
+    """What any of these runs draws on beyond the labelled images of its shots.
+
+    Where all classes are trained on, a rule that knows them uses nothing that others lack.
+    """
+    words = in_order(word for run in runs for word in run.uses if word != SPLIT or run.table != "few-shot")
+    return ", ".join(words) or None
 
 
 def _seeds(runs: Iterable[Run]) -> set[int | None]:

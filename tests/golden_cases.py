@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import trainers  # noqa: F401  registers the methods
 from clip.model import convert_weights
 from dassl.engine import TRAINER_REGISTRY
 from tests.seeded_weights import seeded_images, seeded_state_dict, seeded_tensor
-from trainers.checkpoints import OF_THE_LEARNER, load_folder
+from trainers.checkpoints import load_folder
 from trainers.frozen_clip import HALF_PRECISIONS
 from trainers.method import Method, Task
 from trainers.tuned_clip import TunedCLIP
 
+# Where the released models keep what is learned; MMRL's projection stands in the image encoder.
+LEARNER = re.compile(r"^(?:\w+_)?(prompt|adapter|representation)_learner\.|image_encoder\.(?=proj_rep$|A$|B$)")
 TOLERANCE = 2e-3  # relative; what is seen is below 1e-4
 
 
@@ -99,7 +102,7 @@ def save(state: dict[str, Tensor], folder: Path, epoch: int = 5) -> None:
 
 def fill(method: Method, tensors: dict[str, Tensor]) -> None:
     """Load the released code's tensors into our method; those it has beside them keep their values."""
-    tensors = {OF_THE_LEARNER.sub("", name): tensor for name, tensor in tensors.items()}
+    tensors = {LEARNER.sub("", name): tensor for name, tensor in tensors.items()}
     method.load_state_dict({**method.state_dict(), **method.convert_state_dict(tensors)})
 
 
@@ -158,7 +161,7 @@ def assert_checkpoint_serves_other_classes(build, state: dict[str, Tensor], case
 def _gradient_of(method: Method, name: str, ours: Callable[[str], str]) -> Tensor | None:
     """The gradient of what the released code calls ``name``: a whole parameter, or one layer of a stacked one."""
     parameters = dict(method.named_parameters())
-    own = ours(OF_THE_LEARNER.sub("", name))
+    own = ours(LEARNER.sub("", name))
     if own in parameters:
         return parameters[own].grad
     if own.endswith("VPT"):

@@ -134,6 +134,20 @@ def test_settings_of_the_training_classes_alone_have_base_and_no_h(output, capsy
     assert rows["CoOp tiny/csc"]["seeds"] == "1, base only" and rows["CoOp tiny"]["seeds"] != "1, base only"
 
 
+def test_a_test_rule_that_knows_the_split_is_named(output, capsys):
+    for half in ("train_base", "test_new"):
+        for trainer, uses in (("MMRL", ["split"]), ("CoOp", [])):
+            output.add(f"base2new/{half}/digits/shots_16/{trainer}/tiny/seed1", 90, uses=uses)
+    found = {row["method"]: row["uses"] for row in cells(output, capsys)}
+    assert found == {"CoOp tiny": "", "MMRL tiny": "split"}
+    assert "split (knowledge of which classes were trained on)" in report(output, capsys=capsys).replace("\n", " ")
+
+
+def test_where_all_classes_are_trained_on_no_rule_knows_a_split(output, capsys):
+    output.add("digits/MMRL/tiny_16shots/seed1", 80, uses=["split"])
+    assert [row["uses"] for row in cells(output, capsys)] == [""]
+
+
 def test_a_sweep_leaves_out_new_classes_where_the_settings_know_none(tmp_path, capsys):
     command = f"base2new --trainers CoOp --datasets digits --seeds 1 --output {tmp_path / 'output'} --dry-run"
     assert benchmark.main([*command.split(), "--set", "TRAINER.COOP.CSC", "True", "TRAINER.COOP.CTX_INIT", ""]) == 0

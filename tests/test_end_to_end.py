@@ -31,7 +31,7 @@ from trainers.tuned_clip import TunedCLIP
 
 METHODS = [
     *("CoOp", "CoCoOp", "MuDPT", "VPT", "IVLP", "MaPLe", "KgCoOp", "ProGrad", "PromptSRC", "TCP"),
-    *("CLIP_LoRA", "CLIP_Adapter"),
+    *("MMA", "MMRL", "CLIP_LoRA", "CLIP_Adapter"),
 ]
 QUICK = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "2"]
 ONE_SHOT = ["DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "2"]
@@ -93,7 +93,7 @@ def test_a_run_on_base_classes_repeats_to_the_bit_learns_every_tensor_and_is_tes
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert sum(tensor.numel() for tensor in first.values()) == one["learned_parameters"]
-    assert not any("token" in name or "class_text" in name for name in first)
+    assert not any("token_" in name or "class_text" in name for name in first)
     before = learned(tmp_path / "one", epoch=1)
     assert [name for name in first if torch.equal(before[name], first[name])] == []
 
@@ -104,6 +104,27 @@ def test_a_run_on_base_classes_repeats_to_the_bit_learns_every_tensor_and_is_tes
     found = results(tmp_path / "new")
     assert found["tested_model"]["epoch"] == 2 and found["num_classes"] == 5
     assert found["metrics"]["total"] == found["num_images"]["test"]
+
+
+def test_log_and_results_say_by_which_rule_trained_and_other_classes_are_tested(run, tmp_path):
+    """Also where the classes are the same but the data set is another one, as in domain generalization."""
+    test = ("--model-dir", tmp_path / "trained", "--eval-only")
+    first = "These classes were trained on: MMRL tests by the logits of class token and representation tokens"
+    other = "Classes here were not trained on: MMRL tests by the class token alone"
+    shapes = ["DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "1"]
+    for folder, dataset, more, rule in (
+        ("trained", "shapes", [*shapes, "DATASET.SUBSAMPLE_CLASSES", "base"], first),
+        ("base", "shapes", [*test, "DATASET.SUBSAMPLE_CLASSES", "base"], first),
+        ("new", "shapes", [*test, "DATASET.SUBSAMPLE_CLASSES", "new"], other),
+        ("all", "shapes", test, other),
+        ("shifted", "shapes_sketch", [*test, "DATASET.SUBSAMPLE_CLASSES", "base"], other),
+        ("asked", "shapes", [*test, "DATASET.SUBSAMPLE_CLASSES", "new", "TRAINER.MMRL.FUSE", "always"], ""),
+    ):
+        code, out, error = run("MMRL", tmp_path / folder, *more, dataset=dataset)
+        assert code == 0, error
+        assert results(tmp_path / folder)["test_rule"] == rule
+        assert [line for line in out.splitlines() if "MMRL tests" in line] == ([rule] if rule else [])
+    assert results(tmp_path / "base")["metrics"] == results(tmp_path / "trained")["metrics"]
 
 
 def test_a_run_that_has_learned_nothing_is_told_and_a_good_one_is_not(run, tmp_path, monkeypatch):

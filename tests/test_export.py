@@ -26,8 +26,8 @@ from trainers.clip_adapter import Adapter
 from trainers.export import PACKAGES, classifier
 
 METHODS = (
-    "MuDPT MaPLe VPT IVLP PromptSRC CoOp KgCoOp ProGrad TCP CLIP_LoRA CoCoOp CLIP_Adapter TipAdapter TipAdapterF "
-    "LinearProbe ZeroshotCLIP ZeroshotCLIP2"
+    "MuDPT MaPLe VPT IVLP PromptSRC MMA MMRL CoOp KgCoOp ProGrad TCP CLIP_LoRA CoCoOp CLIP_Adapter "
+    "TipAdapter TipAdapterF LinearProbe ZeroshotCLIP ZeroshotCLIP2"
 ).split()
 BATCHES = (1, 5, 12)
 WITH_ONNX = all(importlib.util.find_spec(name) for name in PACKAGES)
@@ -84,7 +84,10 @@ def test_what_is_exported_classifies_as_the_model(name, kind):
             torch.testing.assert_close(classifier(tuned)(images), tuned(images), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize(("format", "name"), [pytest.param("onnx", "MuDPT", marks=needs_onnx), ("torch", "CoCoOp")])
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [pytest.param("onnx", "MuDPT", marks=needs_onnx), ("torch", "CoCoOp"), ("torch", "MMA"), ("torch", "MMRL")],
+)
 def test_a_file_gives_the_models_logits_where_this_project_is_not(format, name, tmp_path, capsys):
     tuned = saved_model(tmp_path / "saved", name, layers=1 if name == "CoCoOp" else 2)
     assert command(tmp_path / "saved", tmp_path / "exported", "--format", format) == 0
@@ -161,7 +164,7 @@ def error_of(capsys) -> str:
 
 @pytest.mark.parametrize(
     ("name", "learned"),
-    [("VPT", "prompts, which are inputs of CLIP's encoders"), ("LinearProbe", "a classifier of CLIP's features")],
+    [("VPT", "prompts or adapters of CLIP's encoders"), ("LinearProbe", "a classifier of CLIP's features")],
 )
 def test_what_no_state_dict_can_hold_is_refused(name, learned, tmp_path, capsys):
     saved_model(tmp_path / "saved", name)

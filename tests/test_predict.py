@@ -17,7 +17,7 @@ from support.user_error import UserError
 from trainers.tuned_clip import TunedCLIP
 
 COLOURS = {"blue": (20, 20, 230), "green": (20, 200, 20), "red": (230, 20, 20)}
-TRAINERS = ("MuDPT", "CoCoOp", "VPT", "TCP", "CLIP_LoRA", "CLIP_Adapter", "TipAdapter", "LinearProbe")
+TRAINERS = ("MuDPT", "CoCoOp", "VPT", "TCP", "MMA", "MMRL", "CLIP_LoRA", "CLIP_Adapter", "TipAdapter", "LinearProbe")
 CSC = "CoOp of its own context for each class"
 CALIBRATED = "calibrated KgCoOp"
 QUICK = ["DATASET.NUM_SHOTS", "2", "DATALOADER.NUM_WORKERS", "0"]

@@ -17,6 +17,10 @@ from trainers.preprocessing import Preprocessing
 from trainers.tuned_clip import TunedCLIP
 
 NAMES = ["dog", "golden_retriever", "jeep"]
+FEW_LAYERS = {  # options of methods whose defaults name layers that the seeded CLIP lacks
+    "MMA": {"ADAPTER_START": 1},
+    "MMRL": {"REP_LAYERS": [1, 2, 3], "REP_DIM": 16},
+}
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.3, 0.35)
 
 
@@ -38,7 +42,7 @@ def seeded_model(name: str, kind: str = "vit", layers: int = 3, **options) -> Tu
     torch.manual_seed(0)
     backbone = build_model(shallow_state_dict(kind, layers)).requires_grad_(False)
     method_class = TRAINER_REGISTRY.get(name).Method
-    config = method_class.Config(**options)
+    config = method_class.Config(**FEW_LAYERS.get(name, {}) | options)
     tuned = TunedCLIP(backbone, method_class(config, Task(NAMES, "OxfordPets", images=6), backbone))
     for parameter in tuned.method.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)

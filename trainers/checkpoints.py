@@ -59,10 +59,18 @@ class Checkpoint:
 
     @property
     def class_names(self) -> list[str] | None:
-        """Those that the run was trained on, in the order of its labels; None where the file does not say."""
-        names = self.run.get("class_names")
-        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        return names if is_list and names else None
+        """Those that its tensors are of, in the order of the run's labels; None where the file does not say."""
+        return _names(self.run.get("class_names"))
+
+    @property
+    def trained_classes(self) -> list[str] | None:
+        """Those that the run was trained on, if not `class_names`; None where the file does not say."""
+        return _names(self.run.get("trained_classes")) or self.class_names
+
+
+def _names(value: object) -> list[str] | None:
+    is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return value if is_list and value else None
 
 
 def read_checkpoint(path: str) -> Checkpoint:
@@ -92,8 +100,13 @@ def _without_common(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> dict[str, Tensor]:
+def learned_tensors(
+    state: dict[str, Tensor], clip_model: CLIP, path: str, inside_clip: Sequence[str] = ()
+) -> dict[str, Tensor]:
     """What of a checkpoint was learned: without CLIP, without tensors of the class names, without the learner's prefix.
+
+    Args:
+        inside_clip: names of learned tensors among CLIP's own, see `Method.released_inside_clip`.
 
     Raises:
         UserError: the checkpoint holds a CLIP, and another one than this run's.
@@ -101,7 +114,7 @@ def learned_tensors(state: dict[str, Tensor], clip_model: CLIP, path: str) -> di
     learned, frozen = {}, clip_model.state_dict()
     for name, tensor in state.items():
         prefix = next((prefix for prefix in OF_CLIP if name.startswith(prefix)), None)
-        if prefix and not any(part in name for part in LEARNED_IN_CLIP):
+        if prefix and not any(part in name for part in LEARNED_IN_CLIP) and name not in inside_clip:
             _check_same_clip(tensor, frozen.get(OF_CLIP[prefix] + name.removeprefix(prefix)), name, path)
             continue
         name = OF_THE_LEARNER.sub("", name)
@@ -150,7 +163,7 @@ def load_learned(method: Method, checkpoint: Checkpoint, clip_model: CLIP, half:
         UserError: it is of another method, backbone or setting, or knows nothing of one of the classes.
     """
     path = checkpoint.path
-    tensors = learned_tensors(checkpoint.tensors, clip_model, path)
+    tensors = learned_tensors(checkpoint.tensors, clip_model, path, method.released_inside_clip)
     try:
         tensors = method.convert_state_dict(tensors)
         tensors = _select_classes(method, tensors, checkpoint, clip_model, half)
@@ -158,6 +171,19 @@ def load_learned(method: Method, checkpoint: Checkpoint, clip_model: CLIP, half:
         raise CheckpointError(f"{path}: {error}") from error
     check_fits(tensors, method.state_dict(), path)
     method.load_state_dict(tensors)
+    method.tests_trained_classes = _were_trained(method, checkpoint, clip_model, half)
+
+
+def _were_trained(method: Method, checkpoint: Checkpoint, clip_model: CLIP, half: str) -> bool:
+    """Whether all classes of a method were trained on, in its dataset; new classes were not where nothing tells."""
+    dataset = method.task.dataset
+    if checkpoint.settings.get("DATASET.NAME", dataset) != dataset:
+        return False
+    trained = checkpoint.trained_classes or classes_by_suffix(checkpoint.tensors, method.class_names, clip_model)
+    if trained is None:
+        told = method.trained_these_classes(checkpoint.tensors)
+        return half != "new" if told is None else told
+    return None not in rows_of(method.class_names, trained)
 
 
 def _select_classes(

@@ -30,7 +30,7 @@ from clip.prompts import Layer
 from dassl.utils import write_json
 from support.json_file import json_if_readable
 from support.user_error import CheckpointError, ConfigError, OutputError, cannot_write
-from trainers.method import HeadMethod
+from trainers.method import HeadMethod, Outputs
 from trainers.model_record import MODEL, weights_hash
 from trainers.templates import zero_shot_weights
 from trainers.tuned_clip import TunedCLIP
@@ -49,13 +49,31 @@ class FixedText(nn.Module):
         super().__init__()
         self.visual = tuned.clip.visual
         self.prompts = tuned.method()
-        functions = (function for layer in self.prompts.visual_layers for function in (layer.qkv, layer.mlp))
+        functions = (function for layer in self.prompts.visual_layers for function in layer.functions)
         self.in_layers = nn.ModuleList(function for function in functions if isinstance(function, nn.Module))
         weights = tuned.clip.logit_scale.exp() * tuned.encode_text(self.prompts)  # (C, e)
         self.register_buffer("text_weights", weights)
 
     def forward(self, images: Tensor) -> Tensor:
         return F.normalize(self.visual(images, self.prompts), dim=-1) @ self.text_weights.t()
+
+
+class OwnRule(nn.Module):
+    """Logits by a method's own rule from text features that are constants."""
+
+    def __init__(self, tuned: TunedCLIP):
+        super().__init__()
+        self.visual = tuned.clip.visual
+        self.method = tuned.method
+        self.prompts = tuned.method()
+        self.register_buffer("scale", tuned.clip.logit_scale.exp())
+        self.register_buffer("text_features", tuned.encode_text(self.prompts))  # (C, e)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features, inserted = self.visual.with_inserted(images, self.prompts)
+        features = F.normalize(features, dim=-1)  # (N, e)
+        logits = self.scale * features @ self.text_features.t()
+        return self.method.classify(Outputs(features, self.text_features, logits, self.scale, None, inserted))
 
 
 class TextPerImage(nn.Module):
@@ -97,6 +115,8 @@ def classifier(tuned: TunedCLIP) -> nn.Module:
         return Head(tuned).eval()
     if tuned.method.conditioned_on_image:
         return TextPerImage(tuned).eval()
+    if tuned.method.reads_inserted:
+        return OwnRule(tuned).eval()
     return FixedText(tuned).eval()
 
 
@@ -108,7 +128,7 @@ def merged_clip(tuned: TunedCLIP) -> CLIP:
     """
     head = isinstance(tuned.method, HeadMethod)
     if not tuned.method.plain_templates():
-        learned = "a classifier of CLIP's features" if head else "prompts, which are inputs of CLIP's encoders"
+        learned = "a classifier of CLIP's features" if head else "prompts or adapters of CLIP's encoders"
         raise ConfigError(
             f"{tuned.record.trainer} learns {learned}, and a state dict of CLIP has no place for them: choose --format "
             "onnx or torch"

@@ -55,6 +55,8 @@ class Outputs:
         logits: (B, C).
         logit_scale: scalar, exp of CLIP's ``logit_scale``.
         frozen_image_features: gives frozen CLIP's normalised features (B, e) of the same images.
+        inserted: (B, n, d_v), float32, what the image encoder made of `Prompts.visual_inserted`, behind its last
+            normalisation; None where `PromptMethod.reads_inserted` is False.
     """
 
     image_features: Tensor
@@ -62,6 +64,7 @@ class Outputs:
     logits: Tensor
     logit_scale: Tensor
     frozen_image_features: Callable[[], Tensor]
+    inserted: Tensor | None = None
 
 
 class Method(nn.Module):
@@ -73,18 +76,23 @@ class Method(nn.Module):
     Attributes:
         Config: dataclass of the keys TRAINER.<NODE>.
         released_folders: where the released code saves checkpoints, if not under "prompt_learner".
+        released_inside_clip: what the released code learned among CLIP's own tensors, by the names in its checkpoints.
         searches_on_val: whether `end_epoch` or `fit` reads the validation images.
         needs_training: whether it classifies nothing before it is trained.
         uses: what results draw on beyond the labelled images of the shots, words of `support.uses`. Hand-written
             templates, which zero-shot CLIP has, too, are not counted.
         class_dims: of each tensor with one slice per class, by name, the dimension that counts classes.
+        tests_trained_classes: whether all classes of the task were trained on, in its dataset. A checkpoint that is
+            loaded decides it.
     """
 
     Config: type[Options] = Options
     released_folders: tuple[str, ...] = ()
+    released_inside_clip: tuple[str, ...] = ()
     searches_on_val = False
     needs_training = False
     uses: tuple[str, ...] = ()
+    tests_trained_classes = True
 
     def __init__(self, config: Options, task: Task):
         super().__init__()
@@ -138,6 +146,14 @@ class Method(nn.Module):
         """
         return tensors
 
+    def trained_these_classes(self, tensors: Mapping[str, Tensor]) -> bool | None:
+        """Whether a checkpoint that names no classes was trained on those of this method; None: it does not tell."""
+        return None
+
+    def test_rule(self) -> str:
+        """One line on how `tests_trained_classes` decides the logits; "": it does not."""
+        return ""
+
     def count_classes(self, tensors: Mapping[str, Tensor]) -> int | None:
         """How many classes a checkpoint's tensors are of; None where none of them belongs to classes.
 
@@ -190,13 +206,19 @@ class PromptMethod(Method):
         class_text: token layout of the class names.
         conditioned_on_image: whether ``forward`` takes frozen CLIP's normalised image features (B, e), and makes
             prompts of its own for each image.
+        reads_inserted: whether `losses` or `classify` reads what became of the prompts' ``visual_inserted``.
     """
 
     class_text: ClassText
     conditioned_on_image = False
+    reads_inserted = False
 
     def forward(self, image_features: Tensor | None = None) -> Prompts:
         raise NotImplementedError
+
+    def classify(self, outputs: Outputs) -> Tensor:
+        """Logits (B, C), float32, of a forward pass whose ``logits`` are its scaled cosines."""
+        return outputs.logits
 
 
 class HeadMethod(Method):

@@ -31,6 +31,7 @@ class ModelRecord:
         backbone_hash: see `weights_hash`.
         class_names, dataset, template, images: as `Task`.
         preprocessing: see `Preprocessing`.
+        trained_classes: names of the classes that it was trained on; empty: those of ``class_names``.
         temperature: what logits are divided by before the softmax, see TEST.CALIBRATE.
         run: the run that trained it, as results.json has it; empty where it is not known.
     """
@@ -46,6 +47,7 @@ class ModelRecord:
     images: int
     preprocessing: Preprocessing
     temperature: float = 1.0
+    trained_classes: list[str] = field(default_factory=list)
     run: dict = field(default_factory=dict)
 
     @property

@@ -319,6 +319,12 @@ class MethodTrainer(TrainerX):
             if warning := collapse_warning(meters["acc"].avg, meters[ZERO_SHOT].avg, images, norm):
                 print(warning)
 
+    def test(self, split: str | None = None) -> float:
+        """As upstream's; a line says first how the classes that are tested decide the logits, where they do."""
+        if rule := self.method.test_rule():
+            print(rule)
+        return super().test(split)
+
     # checkpoints
 
     def run_state(self) -> dict:

@@ -92,12 +92,17 @@ class TunedCLIP(nn.Module):
         if isinstance(self.method, HeadMethod):
             image_features = self.clip.encode_image(images).float()
             return Outputs(image_features, None, self.method(image_features).float(), scale, frozen)
+        inserted = None
         if self.method.conditioned_on_image:
             image_features = self.encode_image(images)
             text_features = self.encode_text(self.method(image_features))
         else:
             prompts = self.method()
-            image_features = self.encode_image(images, prompts)
+            if self.method.reads_inserted:
+                image_features, inserted = self.clip.encode_image_and_inserted(images, prompts)
+                image_features = F.normalize(image_features.float(), dim=-1)
+            else:
+                image_features = self.encode_image(images, prompts)
             text_features = self.cached_text_features(prompts)
         # Logits reach 100, where float16 would round them to 0.06.
         with torch.autocast(images.device.type, enabled=False) if autocast else nullcontext():
@@ -106,7 +111,8 @@ class TunedCLIP(nn.Module):
                 logits = scaled @ text_features.t()
             else:
                 logits = _RowProducts.apply(text_features, scaled)
-        return Outputs(image_features, text_features, logits, scale, frozen)
+            outputs = Outputs(image_features, text_features, logits, scale, frozen, inserted)
+            return replace(outputs, logits=self.method.classify(outputs))
 
     @property
     def prompts_images(self) -> bool:
@@ -212,10 +218,12 @@ class TunedCLIP(nn.Module):
         method = method_class(options, task, clip_model)
         if method.state_dict():
             _load_tensors(method, folder, record, clip_model)
+        trained = record.trained_classes or record.class_names
         if precision in HALF_PRECISIONS:
             convert_weights(clip_model, HALF_PRECISIONS[precision])
         tuned = cls(clip_model, method).to(device).eval()
-        tuned.record, tuned.precision = replace(record, class_names=task.class_names), precision
+        tuned.record = replace(record, class_names=task.class_names, trained_classes=trained)
+        tuned.precision = precision
         return tuned
 
     def with_classes(self, class_names: Sequence[str]) -> TunedCLIP:
@@ -225,11 +233,14 @@ class TunedCLIP(nn.Module):
             UserError: nothing was learned for one of the classes, or these are no list of names.
         """
         task = _task_of(self.record, class_names)
+        trained = self.record.trained_classes or self.record.class_names
         method = type(self.method)(self.method.config, task, self.clip).to(self.device)
         if tensors := self.method.state_dict():
-            load_learned(method, Checkpoint("the model", tensors, None, {"class_names": self.class_names}), self.clip)
+            run = {"class_names": self.class_names, "trained_classes": trained}
+            load_learned(method, Checkpoint("the model", tensors, None, run), self.clip)
         tuned = TunedCLIP(self.clip, method).eval()
-        tuned.record, tuned.precision = replace(self.record, class_names=task.class_names), self.precision
+        tuned.record = replace(self.record, class_names=task.class_names, trained_classes=trained)
+        tuned.precision = self.precision
         return tuned
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -345,4 +356,5 @@ def _load_tensors(method: Method, folder: str, record: ModelRecord, clip_model: 
     path = os.path.join(folder, TENSORS)
     if not os.path.isfile(path):
         raise CheckpointError(f"{folder} holds {MODEL}, but no {TENSORS}: save the model again")
-    load_learned(method, replace(read_checkpoint(path), run={"class_names": record.class_names}), clip_model)
+    run = {"class_names": record.class_names, "trained_classes": record.trained_classes}
+    load_learned(method, replace(read_checkpoint(path), run=run), clip_model)

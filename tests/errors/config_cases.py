@@ -155,6 +155,15 @@ cases(
             "TRAINER.CLIP_LORA.PARAMS 'q x'",
             "CLIP_LoRA",
         ),
+        "<key> is <n> and ADAPTER_END <n>: name layers from 1 to <n>, which both encoders have": (
+            "TRAINER.MMADAPTER.ADAPTER_START 9",
+            "MMA",
+        ),
+        "<key> is <layers>: give ascending numbers of layers, from 1": ("TRAINER.MMRL.REP_LAYERS [3,2]", "MMRL"),
+        "<key> is <layers>: name one or more of the <n> layers that both encoders have": (
+            "TRAINER.MMRL.REP_LAYERS [9]",
+            "MMRL",
+        ),
         "<key>_STD is <value>: it must be above 0": ("TRAINER.PROMPTSRC.GPA_STD 0.0", "PromptSRC"),
         "<key>_MEAN is <value>: no epoch of 1 to <n> (OPTIM.MAX_EPOCH) is near it": (
             "TRAINER.PROMPTSRC.GPA_MEAN 9999.0",

@@ -1,4 +1,4 @@
-"""Write <method>.json: what the released codes of eleven methods compute on the small CLIP of tests/seeded_weights.py.
+"""Write <method>.json: what released codes of thirteen methods compute on the small CLIP of tests/seeded_weights.py.
 
     python tests/golden/make_method_goldens.py --clones <folder> [method ...]
 
@@ -39,6 +39,7 @@ MAPLE, PROMPTSRC = "muzairkhattak+multimodal-prompt-learning", "muzairkhattak+Pr
 KGCOOP, TCP = "htyao89+KgCoOp", "htyao89+Textual-based_Class-aware_prompt_tuning"
 PROGRAD, COOP, DASSL = "BeierZhu+Prompt-align", "KaiyangZhou+CoOp", "KaiyangZhou+Dassl.pytorch"
 MUDPT = "Mechrev0+MuDPT"
+MMA, MMRL = "ZjjConan+VLM-MultiModalAdapter", "yunncheng+MMRL"
 ADAPTER, TIP, LORA = "gaopengcuhk+CLIP-Adapter", "gaopengcuhk+Tip-Adapter", "MaxZanella+CLIP-LoRA"
 
 
@@ -194,8 +195,8 @@ def checkpoint_of(trainer: Any) -> dict:
     ((name, model),) = trainer._models.items()
     shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
     frozen = ("image_encoder.", "text_encoder.", "prompt_learner.ZS_image_encoder.", "clip_model.")
-    learned = ("VPT", "visual_ctx")
-    of_clip = [key for key in shapes if key.startswith(frozen) and not any(part in key for part in learned)]
+    learned = {name for name, _ in learned_of(model)}
+    of_clip = [key for key in shapes if key.startswith(frozen) and key not in learned and "visual_ctx" not in key]
     of_copy = [key for key in of_clip if "ZS_" in key]  # PromptSRC keeps the frozen image encoder a second time
     examples = [key for key in of_clip if key not in of_copy][:3] + of_copy[:1]
     return {
@@ -490,6 +491,98 @@ def promptsrc_trainer(module: ModuleType, epochs: int, mean: int, std: int) -> A
     return build_trainer(module, "PromptSRC", "OxfordPets", dotted)
 
 
+def mma(module: ModuleType) -> dict:
+    cases = []
+    for seed, first, last, width, scale, words in (
+        (2100, 1, 3, 8, 0.001, WORDS),
+        (2140, 2, 3, 6, 0.1, "a blurred picture of a"),
+        (2180, 3, 3, 4, 1.0, WORDS),
+        (2220, 1, 2, 4, 0.5, WORDS),
+    ):
+        settings = {"TEXT_CTX_INIT": words, "ADAPTER_START": first, "ADAPTER_END": last}
+        settings |= {"ADAPTER_DIM": width, "ADAPTER_SCALE": scale}
+        case, trainer = trainer_case(module, "MultiModalAdapter", "MMADAPTER", settings, seed)
+        cases.append(case)
+    return {"cases": cases, "checkpoint_of_last_case": checkpoint_of(trainer)}
+
+
+def mmrl(module: ModuleType) -> dict:
+    rows = (
+        (2300, "OxfordPets", [2, 3], 3, 16, 0.7, 1.0, {}),
+        (2330, "EuroSAT", [1, 2, 3], 5, 24, 0.7, 0.01, {}),
+        (2360, "DescribableTextures", [3], 2, 16, 0.4, 6.0, {}),
+        (2390, "OxfordPets", [1, 3], 4, 16, 1.0, 0.5, {}),
+    )
+    return of_representation_tokens(module, "MMRL", rows)
+
+
+def mmrlpp(module: ModuleType) -> dict:
+    rows = (
+        (2420, "OxfordPets", [2, 3], 3, 16, 0.7, 1.0, {"BETA": 0.9, "PROJ_LORA_DIM": 6, "RES_LORA_DIM": 2}),
+        (2450, "EuroSAT", [1, 2, 3], 5, 24, 0.7, 0.01, {"BETA": 0.2, "PROJ_LORA_DIM": 4, "RES_LORA_DIM": 4}),
+        (2480, "OxfordPets", [1, 3], 2, 16, 0.4, 6.0, {"BETA": 0.5, "PROJ_LORA_DIM": 4, "RES_LORA_DIM": 1}),
+    )
+    return of_representation_tokens(module, "MMRLpp", rows)
+
+
+def of_representation_tokens(module: ModuleType, name: str, rows: Iterable[tuple]) -> dict:
+    """The class token's logits, those of the representation tokens and both together, and each term of the loss."""
+    cases = []
+    for seed, dataset, layers, length, width, alpha, weight, more in rows:
+        settings = {"ALPHA": alpha, "REG_WEIGHT": weight, "N_REP_TOKENS": length, "REP_LAYERS": layers}
+        settings |= {"REP_DIM": width, **more}
+        dotted = {f"TRAINER.{name}.{key}": value for key, value in settings.items()} | {f"TRAINER.{name}.PREC": "fp32"}
+        recorder = module.F = Recorder()
+        trainer = build_trainer(module, name, dataset, dotted)
+        learned = fill(learned_of(trainer.model), seed)
+        trainer.set_model_mode("eval")
+        with torch.no_grad():
+            class_token, tokens, fused, image, text = trainer.model(images())
+            frozen_image = functional.normalize(trainer.image_encoder_clip(images()), dim=-1)
+        trainer.set_model_mode("train")
+        loss = trainer.forward_backward({"img": images(), "label": torch.tensor(LABELS)})["loss"]
+        first, second = [result.item() for _, _, result in recorder.calls]
+        entropies = {"cross_entropy": alpha * first, "token_cross_entropy": (1 - alpha) * second}
+        without_text = trainer.criterion(
+            *(class_token, tokens, image, text, frozen_image, text, torch.tensor(LABELS))
+        )  # its distance of the texts is 0
+        without_image = trainer.criterion(
+            *(class_token, tokens, image, text, image, trainer.text_features_clip, torch.tensor(LABELS))
+        )
+        entropy = sum(entropies.values())
+        parts = entropies | {
+            "image_distance": without_text.item() - entropy,
+            "text_distance": without_image.item() - entropy,
+        }
+        if not math.isclose(sum(parts.values()), loss, rel_tol=1e-4):
+            raise AssertionError(f"parts {parts} do not add up to {loss}")
+        cases.append(
+            {
+                "dataset": dataset,
+                "template": module.CUSTOM_TEMPLATES[dataset],
+                **settings,
+                "learned": learned,
+                "logits_of_class_token": class_token,
+                "logits_of_tokens": tokens,
+                "logits": fused,
+                "loss": loss,
+                "parts": parts,
+                "grads": gradients(trainer.model),
+            }
+        )
+    config = importlib.import_module("trainers.config").get_dataset_specified_config
+    published = {}
+    for dataset in module.CUSTOM_TEMPLATES:
+        pairs = config(dataset, name, "B2N")
+        published[dataset] = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return {
+        "templates": module.CUSTOM_TEMPLATES,
+        "settings_of_datasets": published,
+        "cases": cases,
+        "checkpoint_of_last_case": checkpoint_of(trainer),
+    }
+
+
 def weights_of(module: ModuleType, epochs: int, mean: int, std: int) -> list[float]:
     return promptsrc_trainer(module, epochs, mean, std).gauss.tolist()
 
@@ -745,6 +838,9 @@ METHODS = {
         licence="none stated",
         replaced={"clip_adapter": {"Adapter(1024, 4)": f"Adapter({seeded.EMBED_DIM}, 4)", "'cuda'": "'cpu'"}},
     ),
+    "mma": Method(MMA, mma, "trainers.mmadapter", [MMA, DASSL]),
+    "mmrlpp": Method(MMRL, mmrlpp, "trainers.mmrlpp", [MMRL, DASSL]),
+    "mmrl": Method(MMRL, mmrl, "trainers.mmrl", [MMRL, DASSL]),
     "clip_lora": Method(LORA, clip_lora, "lora", [LORA], "none stated", ONE_NUMBER),
     "tip_adapter": Method(TIP, tip_adapter, "main", [TIP], "none stated", ONE_NUMBER),
 }

@@ -25,13 +25,22 @@ from trainers.cuda_graph import CapturedStep
 REPEATED = 8  # steps whose median time counts
 
 
+class Scaler(torch.amp.GradScaler):
+    """Takes every step: whether float16 overflowed is read, but is garbage here."""
+
+    def _maybe_opt_step(self, optimizer, optimizer_state, *arguments, **options):
+        for overflowed in optimizer_state["found_inf_per_device"].values():
+            overflowed.item()
+        return optimizer.step(*arguments, **options)
+
+
 def step_of(both: sides.Sides, side: str, batch: int, precision: str) -> Callable[[], dict]:
     """One training step of a side: "reference", "ours", or "captured" for ours as a CUDA graph."""
     model = both.reference if side == "reference" else both.ours
     images = both.images(batch)
     labels = torch.arange(batch, device="cuda") % len(both.names)
     optimizer = torch.optim.SGD(both.learner.parameters(), lr=0.002, momentum=0.9, weight_decay=5e-4)
-    scaler = torch.amp.GradScaler("cuda", enabled=precision in ("fp16", "amp"))
+    scaler = Scaler("cuda", enabled=precision in ("fp16", "amp"))
 
     def backward(images, labels):
         with torch.autocast("cuda", enabled=precision == "amp"):

@@ -12,6 +12,7 @@ from support.checkpoint_files import find_checkpoint
 from support.user_error import UserError
 from tests.golden_cases import tuned_clip
 from tests.seeded_weights import seeded_images, seeded_state_dict
+from tests.tuned_models import FEW_LAYERS
 from trainers import cocoop, coop, mudpt
 from trainers.checkpoints import LEARNED, check_fits, load_folder
 from trainers.class_prompts import class_text, template_text
@@ -123,14 +124,14 @@ def test_only_the_learner_is_trained(model):
     assert trained and all(name.startswith("method.") for name in trained)
 
 
-PROMPTS = "CoOp CoCoOp MuDPT VPT IVLP MaPLe KgCoOp ProGrad PromptSRC TCP CLIP_LoRA".split()
+PROMPTS = "CoOp CoCoOp MuDPT VPT IVLP MaPLe KgCoOp ProGrad PromptSRC TCP MMA MMRL CLIP_LoRA".split()
 
 
 @pytest.mark.parametrize("name", PROMPTS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 0.2), (torch.bfloat16, 1.0)], ids=str)
 def test_half_precision_encoders_leave_prompts_gradients_and_logits_in_float32(name, dtype, tolerance):
     torch.manual_seed(0)
-    model = tuned_clip(name, NAMES)
+    model = tuned_clip(name, NAMES, **FEW_LAYERS.get(name, {}))
     model.method.eval()
     images = seeded_images("vit", 2)
     with torch.no_grad():
@@ -149,7 +150,7 @@ def test_half_precision_encoders_leave_prompts_gradients_and_logits_in_float32(n
 @pytest.mark.parametrize("name", PROMPTS)
 def test_automatic_mixed_precision_trains_float32_prompts(name):
     torch.manual_seed(0)
-    model = tuned_clip(name, NAMES)
+    model = tuned_clip(name, NAMES, **FEW_LAYERS.get(name, {}))
     model.method.eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = torch.nn.functional.cross_entropy(model(seeded_images("vit", 2)), torch.tensor([0, 1]))
@@ -222,7 +223,7 @@ def test_every_method_brings_its_own_node():
     trainers.add_config(cfg)
     for name in PROMPTS:
         node = TRAINER_REGISTRY.get(name).Method.Config.node
-        assert cfg.TRAINER[node].PREC == ("fp32" if name == "VPT" else "fp16")  # as released
+        assert cfg.TRAINER[node].PREC == {"VPT": "fp32", "MMA": "amp"}.get(name, "fp16")  # as released
 
 
 def test_coops_nodes_are_those_of_our_own_files():
