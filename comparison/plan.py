@@ -109,7 +109,7 @@ class Plan:
     Attributes:
         protocol: base2new, few_shot, cross_dataset or domain_generalization.
         trainers: names of trainers or of folders in scripts/, with a config behind a slash where it is not the usual
-            one, as "VPT/tiny_shallow"; "all" alone: all.
+            one, as "VPT/tiny_shallow"; "all" alone: all but those that need a key which ``pairs`` do not give.
         datasets: names of files in configs/datasets; "all" alone: all that come with this repository.
         source: what the models of the last two protocols are trained on.
         config: name of a configuration file for all trainers that name none; "": the usual one.
@@ -135,7 +135,10 @@ def jobs_of(plan: Plan) -> list[Job]:
     Raises:
         UserError: an unknown trainer, dataset or config, with the nearest name.
     """
-    methods = [find_method(name) for name in expand(plan.trainers, (method.trainer for method in methods_here()))]
+    able = [method for method in methods_here() if not method.needs or method.needs in plan.pairs[::2]]
+    if list(plan.trainers) == ["all"] and (others := [method for method in methods_here() if method not in able]):
+        print("without " + ", ".join(f"{method.trainer}, which needs {method.needs}" for method in others))
+    methods = [find_method(name) for name in expand(plan.trainers, (method.trainer for method in able))]
     datasets = expand(plan.datasets, embedded_datasets())
     for dataset in datasets:
         check_dataset(dataset, "--datasets")

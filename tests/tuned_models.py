@@ -17,6 +17,7 @@ from trainers.preprocessing import Preprocessing
 from trainers.tuned_clip import TunedCLIP
 
 NAMES = ["dog", "golden_retriever", "jeep"]
+DESCRIPTIONS = {name: [f"A {name} is seen from the side.", f"One {name}."] for name in NAMES}
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.3, 0.35)
 
 
@@ -39,7 +40,8 @@ def seeded_model(name: str, kind: str = "vit", layers: int = 3, **options) -> Tu
     backbone = build_model(shallow_state_dict(kind, layers)).requires_grad_(False)
     method_class = TRAINER_REGISTRY.get(name).Method
     config = method_class.Config(**options)
-    tuned = TunedCLIP(backbone, method_class(config, Task(NAMES, "OxfordPets", images=6), backbone))
+    task = Task(NAMES, "OxfordPets", images=6, descriptions=DESCRIPTIONS)
+    tuned = TunedCLIP(backbone, method_class(config, task, backbone))
     for parameter in tuned.method.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     if "labels" in dict(tuned.method.named_buffers()):
@@ -56,6 +58,7 @@ def seeded_model(name: str, kind: str = "vit", layers: int = 3, **options) -> Tu
         template="",
         images=6,
         preprocessing=Preprocessing(size, "bicubic", MEAN, STD, ("normalize",), True, False),
+        descriptions=DESCRIPTIONS if method_class.needs_descriptions else {},
     )
     return tuned.eval()
 

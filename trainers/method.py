@@ -37,12 +37,14 @@ class Task:
         dataset: DATASET.NAME, by which the released codes choose their templates.
         template: the user's or the dataset's own template; "": there is none, and a published one is taken.
         images: number of training images.
+        descriptions: of each class, by its name, one sentence or more; None: the user has given none.
     """
 
     class_names: Sequence[str]
     dataset: str = ""
     template: str = ""
     images: int = 0
+    descriptions: Mapping[str, Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Method(nn.Module):
         released_folders: where the released code saves checkpoints, if not under "prompt_learner".
         searches_on_val: whether `end_epoch` or `fit` reads the validation images.
         needs_training: whether it classifies nothing before it is trained.
+        needs_descriptions: whether it makes nothing without `Task.descriptions`, which then are a part of the model.
         class_dims: of each tensor with one slice per class, by name, the dimension that counts classes.
     """
 
@@ -82,6 +85,7 @@ class Method(nn.Module):
     released_folders: tuple[str, ...] = ()
     searches_on_val = False
     needs_training = False
+    needs_descriptions = False
 
     def __init__(self, config: Options, task: Task):
         super().__init__()

@@ -21,6 +21,7 @@ from support.user_error import ConfigError
 from trainers.checkpoints import LEARNED, check_initial_classes, load_folder
 from trainers.collapse import collapse_warning
 from trainers.cuda_graph import CapturedStep, CaptureError
+from trainers.descriptions import FORM, descriptions_of_run
 from trainers.epoch_average import EpochAverage
 from trainers.frozen_clip import HALF_PRECISIONS, computing_in, load_clip_to_cpu, usable_precision
 from trainers.method import HeadMethod, Method, Task
@@ -84,6 +85,10 @@ class MethodTrainer(TrainerX):
             raise ConfigError(f"TRAIN.CHUNK_CLASSES is {chunk}: give a number of classes, or 0 for all at once")
         if cfg.TRAIN.CUDA_GRAPH not in CUDA_GRAPH:
             raise ConfigError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: choose one of {', '.join(CUDA_GRAPH)}")
+        if self.Method.needs_descriptions and not getattr(cfg.DATASET, "DESCRIPTIONS", ""):
+            raise ConfigError(
+                f"{name} needs descriptions of the classes: name a JSON file, {FORM}, in DATASET.DESCRIPTIONS"
+            )
         self.Method.Config.from_cfg(cfg)
 
     def build_data_loader(self) -> None:
@@ -95,8 +100,9 @@ class MethodTrainer(TrainerX):
     def task(self) -> Task:
         """What the method is told of the data."""
         dataset = self.dm.dataset
-        template = own_template(self.cfg, dataset)
-        return Task(dataset.classnames, self.cfg.DATASET.NAME, template, len(dataset.train_x or ()))
+        template, images = own_template(self.cfg, dataset), len(dataset.train_x or ())
+        descriptions = descriptions_of_run(self.cfg, dataset.classnames)
+        return Task(dataset.classnames, self.cfg.DATASET.NAME, template, images, descriptions)
 
     def build_model(self) -> None:
         cfg = self.cfg
@@ -150,6 +156,7 @@ class MethodTrainer(TrainerX):
             dataset=task.dataset,
             template=task.template,
             images=task.images,
+            descriptions=dict(task.descriptions) if self.method.needs_descriptions else {},
             preprocessing=Preprocessing.from_cfg(cfg),
             temperature=self.temperature or 1.0,
         ).to_dict()

@@ -1,4 +1,4 @@
-"""Write <method>.json: what the released codes of ten methods compute on the small CLIP of tests/seeded_weights.py.
+"""Write <method>.json: what the released codes of the methods compute on the small CLIP of tests/seeded_weights.py.
 
     python tests/golden/make_method_goldens.py --clones <folder> [method ...]
 
@@ -14,6 +14,7 @@ import importlib.util
 import io
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,7 @@ DROPS_NOTHING = 1e-12  # as a dropout rate: what is kept is divided by 1 - 1e-12
 MAPLE, PROMPTSRC = "muzairkhattak+multimodal-prompt-learning", "muzairkhattak+PromptSRC"
 KGCOOP, TCP = "htyao89+KgCoOp", "htyao89+Textual-based_Class-aware_prompt_tuning"
 PROGRAD, COOP, DASSL = "BeierZhu+Prompt-align", "KaiyangZhou+CoOp", "KaiyangZhou+Dassl.pytorch"
+CUPL = "sarahpratt+CuPL"
 ADAPTER, TIP, LORA = "gaopengcuhk+CLIP-Adapter", "gaopengcuhk+Tip-Adapter", "MaxZanella+CLIP-LoRA"
 
 
@@ -51,6 +53,7 @@ class Method:
     paths: list[str]  # of packages, in the order of the search
     licence: str = "MIT"
     replaced: dict[str, dict[str, str]] = field(default_factory=dict)  # module -> literal -> what stands in its place
+    prepare: Callable[[Path], None] = lambda folder: None  # before the module is run, with a temporary folder
 
 
 seeded = importlib.util.module_from_spec(
@@ -521,6 +524,34 @@ def clip_lora(module: ModuleType) -> dict:
     return {"template": template, "logit_scale": 100, "cases": cases}
 
 
+SENTENCES = {  # of different numbers, one of them with more tokens than CLIP reads
+    name: [
+        f"A {name.replace('_', ' ')} is seen from the side.",
+        *(f"The {part} of a {name.replace('_', ' ')}." for part in ("outline", "surface")[: index % 3]),
+        *([f"What one says of a {name.replace('_', ' ')}: " + "it is large, " * 40] if index == 1 else []),
+    ]
+    for index, name in enumerate(CLASS_NAMES)
+}
+
+
+def prepare_cupl(folder: Path) -> None:
+    """Stand in for what the script reads: ViT-L/14, ImageNet's images and the sentences."""
+    clip = importlib.import_module("clip")
+    clip.load = lambda name: (seeded_clip(), None)
+    dataset = list(zip(images(), LABELS, range(IMAGE_COUNT), strict=True))
+    stand_in = type("Images", (list,), {"idx_to_label": CLASS_NAMES, "idx_to_text": CLASS_NAMES})
+    sys.modules["imagenetdataset"] = ModuleType("imagenetdataset")
+    sys.modules["imagenetdataset"].ImagenetDataset = lambda path, transform: stand_in(dataset)
+    (folder / "imagenet_prompts").mkdir()
+    (folder / "imagenet_prompts/CuPL_image_prompts.json").write_text(json.dumps(SENTENCES))
+    os.chdir(folder)
+
+
+def cupl(module: ModuleType) -> dict:
+    """The weights and logits (without CLIP's scale) that the script has computed."""
+    return {"sentences": SENTENCES, "weights": module.zeroshot_weights_cupl.t(), "cosines": module.logits_cupl}
+
+
 def tip_adapter(module: ModuleType) -> dict:
     """Functions of utils.py and main.py, on features that stand for those of images."""
     utils = importlib.import_module("utils")
@@ -688,6 +719,15 @@ METHODS = {
         replaced={"clip_adapter": {"Adapter(1024, 4)": f"Adapter({seeded.EMBED_DIM}, 4)", "'cuda'": "'cpu'"}},
     ),
     "clip_lora": Method(LORA, clip_lora, "lora", [LORA], "none stated", ONE_NUMBER),
+    "cupl": Method(
+        CUPL,
+        cupl,
+        "classify_imagenet",
+        [CUPL, COOP],
+        "none stated",
+        replaced={"classify_imagenet": {"num_workers=8": "num_workers=0"}},
+        prepare=prepare_cupl,
+    ),
     "tip_adapter": Method(TIP, tip_adapter, "main", [TIP], "none stated", ONE_NUMBER),
 }
 RECIPE = (
@@ -711,6 +751,7 @@ def write_golden(method: str, clones: Path) -> None:
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):
+        released.prepare(Path(folder))
         module = importlib.import_module(released.module)
         if hasattr(module, "load_clip_to_cpu"):
             give_seeded_clip(module.clip, Path(folder))

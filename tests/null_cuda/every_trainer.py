@@ -22,6 +22,7 @@ import numpy as np
 
 import train
 from comparison import code_version
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from dassl.evaluation import Classification
 from dassl.evaluation.predictions import Predictions
@@ -85,6 +86,10 @@ def run(name: str, precision: str | None, data: Path, output: Path) -> dict:
     command += [] if precision else ["--eval-only"]
     command += [*SHORT, *(SHORT_SEARCH if name.startswith("TipAdapter") else ())]
     command += [f"TRAINER.{node}.PREC", precision] if precision else []
+    if getattr(getattr(TRAINER_REGISTRY.get(name), "Method", None), "needs_descriptions", False):
+        names = DATASET_REGISTRY.get(DATASET.capitalize()).names
+        (data / "texts.json").write_text(json.dumps({name: [f"the {name}", f"one {name}"] for name in names}))
+        command += ["DATASET.DESCRIPTIONS", "texts.json"]
     seen.clear()
     passes.clear()
     counting.reset()
