@@ -53,7 +53,10 @@ CASES = [
     Case("VPT", options={"PROMPT_DEPTH_VISION": 3}),
     Case("PromptSRC", options={"GPA_MEAN": 2.0}),
     Case("CLIP_LoRA", options={"DROPOUT": 0.0}),
-    *(Case(name) for name in ("CLIP_Adapter", "TipAdapterF", "TipAdapter", "LinearProbe")),
+    *(
+        Case(name)
+        for name in ("CLIP_Adapter", "TipAdapterF", "TipAdapter", "LinearProbe", "GDA", "CLAP", "TaskRes", "CrossModal")
+    ),
     *(Case(name, "resnet") for name in ("CoOp", "CoCoOp")),
     Case("CoOp", options={"CSC": True, **RANDOM_CONTEXT}),
     *(Case("CoOp", options={"CLASS_TOKEN_POSITION": place, **RANDOM_CONTEXT}) for place in ("middle", "front")),

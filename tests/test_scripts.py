@@ -28,6 +28,10 @@ METHODS = {
     "tip_adapter": "TipAdapter",
     "tip_adapter_f": "TipAdapterF",
     "linear_probe": "LinearProbe",
+    "gda": "GDA",
+    "clap": "CLAP",
+    "taskres": "TaskRes",
+    "cross_modal": "CrossModal",
 }
 
 
@@ -85,6 +89,10 @@ BASE, NEW = ("DATASET.SUBSAMPLE_CLASSES", "base"), ("DATASET.SUBSAMPLE_CLASSES",
         ("clip_adapter", "vit_b16"),
         ("tip_adapter", "vit_b16"),
         ("tip_adapter_f", "vit_b16"),
+        ("gda", "vit_b16"),
+        ("clap", "SGD_lr1e-1_B256_ep300"),
+        ("taskres", "adam_lr2e-3_B256_ep200"),
+        ("cross_modal", "SGD_lr1e-1_B256_ep300"),
     ],
 )
 def test_base_to_new_trains_on_base_and_tests_that_model_on_new(method, config, project, recorder):

@@ -1,7 +1,7 @@
 """Rows of learned tensors that belong to classes: they are found by the names of the classes, never by place.
 
-So a test on a part of the classes, or on another order of them, has each class's own tensors, and a test on a class
-without any is refused.
+So a test on a part of the classes, or on another order of them, has each class's own tensors. A test on a class without
+any is refused, or has those that a method begins with, as the method says.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ DROPS_NOTHING = 1e-12  # as a dropout rate: what is kept is divided by 1 - 1e-12
 MAPLE, PROMPTSRC = "muzairkhattak+multimodal-prompt-learning", "muzairkhattak+PromptSRC"
 KGCOOP, TCP = "htyao89+KgCoOp", "htyao89+Textual-based_Class-aware_prompt_tuning"
 PROGRAD, COOP, DASSL = "BeierZhu+Prompt-align", "KaiyangZhou+CoOp", "KaiyangZhou+Dassl.pytorch"
-CUPL = "sarahpratt+CuPL"
+CUPL, GDA = "sarahpratt+CuPL", "mrflogs+ICLR24"
+CLAP, TASKRES = "jusiro+CLAP", "geekyutao+TaskRes"
 ADAPTER, TIP, LORA = "gaopengcuhk+CLIP-Adapter", "gaopengcuhk+Tip-Adapter", "MaxZanella+CLIP-LoRA"
 
 
@@ -208,7 +209,9 @@ def checkpoint_of(trainer: Any) -> dict:
 # ------------------------------------------------------------------------------------------- trainers of Dassl
 
 
-def build_trainer(module: ModuleType, class_name: str, dataset: str, settings: dict) -> Any:
+def build_trainer(
+    module: ModuleType, class_name: str, dataset: str, settings: dict, class_names: list[str] = CLASS_NAMES
+) -> Any:
     """Return upstream's trainer after its own `build_model`; `settings` are dotted keys of the configuration.
 
     The learning rate is 0, so that its own `forward_backward` leaves gradients and changes nothing.
@@ -236,7 +239,7 @@ def build_trainer(module: ModuleType, class_name: str, dataset: str, settings: d
     trainer = trainer_class.__new__(trainer_class)
     importlib.import_module("dassl.engine.trainer").TrainerBase.__init__(trainer)
     trainer.cfg, trainer.device = configuration, torch.device("cpu")
-    trainer.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=CLASS_NAMES))
+    trainer.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=class_names))
     trainer.check_cfg(configuration)
     trainer.build_model()
     trainer.batch_idx, trainer.num_batches = 0, 2  # not the last batch, after which the epoch's work is done
@@ -480,6 +483,67 @@ def clip_adapter(module: ModuleType) -> dict:
     return {"templates": module.CUSTOM_TEMPLATES, "cases": cases, "checkpoint_of_last_case": checkpoint_of(trainer)}
 
 
+PLAIN_NAMES = [name.replace("_", " ") for name in CLASS_NAMES]  # these codes leave "_" as it is
+
+
+def clap(module: ModuleType) -> dict:
+    """Adapters of three kinds: multipliers of two views, then a step on features and what it leaves."""
+    cases, labels = [], torch.tensor(LABELS)
+    for seed, dataset, initialization, constraint in (
+        (2200, "OxfordPets", "ZS", "l2"),
+        (2210, "ImageNet", "ZS", "l2"),
+        (2220, "EuroSAT", "ZS", "none"),
+        (2230, "OxfordPets", "TR", "none"),
+        (2240, "OxfordPets", "CrossModal", "none"),
+        (2250, "ImageNet", "CrossModal", "none"),
+    ):
+        settings = {"INIT": initialization, "CONSTRAINT": constraint, "ENHANCED_BASE": "none", "PREC": "fp32"}
+        dotted = {f"TRAINER.ADAPTER.{key}": value for key, value in settings.items()}
+        module.IMAGENET_TEMPLATES_SELECT = list(module.IMAGENET_TEMPLATES_SELECT[:7])  # it is added to in place
+        trainer = build_trainer(module, "ADAPTER", dataset, dotted, PLAIN_NAMES)
+        model = trainer.model
+        case = {"dataset": dataset, **settings, "base": shown(model.adapter.base_text_features, 32)}
+        with torch.no_grad():
+            first, features = model(images(), return_features=True)
+            second, _ = model(seeded.seeded_images("vit", IMAGE_COUNT, IMAGE_SEED + 1), return_features=True)
+        if constraint != "none":
+            model.adapter.device = "cpu"
+            absent = sorted(set(range(len(CLASS_NAMES))) - set(LABELS))  # without an image they would be 0 / 0
+            of_absent = first[: len(absent)]
+            all_labels = torch.cat([labels, torch.tensor(absent), labels, torch.tensor(absent)])
+            model.adapter.init_lagrangian_multipliers(all_labels, torch.cat([first, of_absent, second, of_absent]))
+            case["multipliers"] = model.adapter.alpha_constraint
+        case["learned"] = fill([(n, p) for n, p in learned_of(model) if "prototypes" in n], seed)
+        step_features, step_labels = features, labels
+        if initialization == "CrossModal":  # as many of images as of text
+            texts = model.text_embeddings_all  # (C, T, e)
+            repeats = texts.shape[0] * texts.shape[1] // IMAGE_COUNT
+            step_features = torch.cat([features.repeat(repeats, 1), texts.flatten(0, 1)])
+            text_labels = torch.arange(len(texts)).repeat_interleave(texts.shape[1])
+            step_labels = torch.cat([labels.repeat(repeats), text_labels])
+        trainer.features_test, trainer.labels_test = features, labels
+        recorder = module.F = Recorder()
+        case["loss"] = trainer.forward_backward(step_features, step_labels)["loss"]
+        case["cross_entropy"] = recorder.calls[0][2]
+        case["grads"] = {name: shown(parameter.grad) for name, parameter in learned_of(model) if "prototypes" in name}
+        with torch.no_grad():
+            case["logits"] = model.forward_features(features)
+        cases.append(case)
+    return {"cases": cases, "checkpoint_of_last_case": checkpoint_of(trainer)}
+
+
+def taskres(module: ModuleType) -> dict:
+    cases = []
+    for seed, dataset, scale in ((2300, "OxfordPets", 0.5), (2310, "OxfordFlowers", 1.0), (2320, "ImageNet", 0.5)):
+        module.IMAGENET_TEMPLATES_SELECT = list(module.IMAGENET_TEMPLATES_SELECT[:7])
+        settings = {"RESIDUAL_SCALE": scale, "ENHANCED_BASE": "none", "PREC": "fp32"}
+        dotted = {f"TRAINER.TaskRes.{key}": value for key, value in settings.items()}
+        trainer = build_trainer(module, "TaskRes", dataset, dotted, PLAIN_NAMES)
+        learned = fill(learned_of(trainer.model), seed)
+        cases.append({"dataset": dataset, **settings, "learned": learned, **answer(trainer)})
+    return {"cases": cases, "checkpoint_of_last_case": checkpoint_of(trainer)}
+
+
 # ------------------------------------------------------------------------------------------- codes without Dassl
 
 
@@ -550,6 +614,46 @@ def prepare_cupl(folder: Path) -> None:
 def cupl(module: ModuleType) -> dict:
     """The weights and logits (without CLIP's scale) that the script has computed."""
     return {"sentences": SENTENCES, "weights": module.zeroshot_weights_cupl.t(), "cosines": module.logits_cupl}
+
+
+def gda(module: ModuleType) -> dict:
+    """Classifier and logits of upstream's `run`, on features that stand for those of images."""
+    classes, width, views, shots = len(CLASS_NAMES), seeded.EMBED_DIM, 3, 2
+    recipes = {
+        "centres": {"shape": [classes, width], "seed": 2100, "std": 1.0},
+        "noise": {"shape": [views, shots * classes, width], "seed": 2101, "std": 0.7},
+        "query_noise": {"shape": [classes, width], "seed": 2102, "std": 0.7},
+        "clip_weights": {"shape": [width, classes], "seed": 2103, "std": 0.015},
+    }
+    drawn = {name: seeded.seeded_tensor(tuple(of["shape"]), of["seed"], of["std"]) for name, of in recipes.items()}
+    labels = torch.arange(classes).repeat(shots)
+    passes = iter([[(drawn["centres"][labels] + noise, labels)] for noise in drawn["noise"]])
+    loader = type("Loader", (), {"__iter__": lambda self: iter(next(passes))})()
+    queries = functional.normalize(drawn["centres"] + drawn["query_noise"])
+    module.val_features, module.val_labels = queries, torch.arange(classes)
+    module.test_features, module.test_labels = module.val_features, module.val_labels
+    products, logits = [], []
+
+    def einsum(*arguments):
+        products.append(torch.einsum(*arguments))
+        return products[-1]
+
+    module.torch = SimpleNamespace(**vars(torch) | {"einsum": einsum})
+    module.cls_acc = lambda values, labels: logits.append(values) or 0.0  # none is better than the first
+    encoder = SimpleNamespace(encode_image=torch.clone)
+    module.run({"augment_epoch": views}, loader, drawn["clip_weights"], encoder)
+    weight, quadratic = products
+    return {
+        "features": {
+            "recipe": "view v: centres[labels] + noise[v]; queries = normalize(centres + query_noise); clip_weights, "
+            "from which the released code makes logits with the factor 100",
+            "tensors": recipes,
+            "labels": labels,
+        },
+        "weight": weight.t(),
+        "bias": -math.log(classes) - quadratic / 2,
+        "logits": dict(zip(["0.0001", "0.001", "0.01", "0.1", "1.0", "10.0", "100.0", "chosen"], logits, strict=True)),
+    }
 
 
 def tip_adapter(module: ModuleType) -> dict:
@@ -728,6 +832,9 @@ METHODS = {
         replaced={"classify_imagenet": {"num_workers=8": "num_workers=0"}},
         prepare=prepare_cupl,
     ),
+    "gda": Method(GDA, gda, "main_few_shots", [GDA], "none stated"),
+    "clap": Method(CLAP, clap, "trainers.adapters", [CLAP, DASSL]),
+    "taskres": Method(TASKRES, taskres, "trainers.taskres", [TASKRES, DASSL]),
     "tip_adapter": Method(TIP, tip_adapter, "main", [TIP], "none stated", ONE_NUMBER),
 }
 RECIPE = (
