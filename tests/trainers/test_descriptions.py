@@ -99,6 +99,17 @@ def test_a_class_is_the_normalised_mean_of_normalised_features(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_backbone_with_a_shorter_context_cuts_earlier(capsys):
+    state = seeded_state_dict("vit")
+    state["positional_embedding"] = state["positional_embedding"][:9]
+    backbone = clip.build_model(state).requires_grad_(False)
+    sentences = [["A dog.", "A dog that runs very fast on the beach"], ["A cat is grey and rather old"]]
+    features = description_features(backbone, sentences)
+    assert capsys.readouterr().out == "notice: 1 of 3 descriptions have more than 9 tokens, after which they are cut\n"
+    same = description_features(backbone, [["A dog.", "A dog that runs very fast on"], sentences[1]])
+    torch.testing.assert_close(features, same)
+
+
 def test_cupl_has_the_released_codes_weights_and_logits_also_of_sentences_that_are_too_long(capsys):
     tuned = tuned_clip("CuPL", GOLDEN["class_names"], descriptions=GOLDEN["sentences"])
     assert (
