@@ -44,7 +44,7 @@ def torchrun(*command) -> subprocess.CompletedProcess:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     return subprocess.run(
-        [*launch, *map(str, command)], env=environment, capture_output=True, text=True, timeout=120, cwd=ROOT
+        [*launch, *map(str, command)], env=environment, capture_output=True, text=True, timeout=300, cwd=ROOT
     )
 
 
