@@ -121,7 +121,7 @@ def descriptions_of(
     extra = sorted(set(listed) - {listed[row] for row in rows})
     if extra and tells_extra:
         names = shorten([f'"{name}"{did_you_mean(name, class_names)}' for name in extra], SHOWN_NAMES)
-        print(f"notice: {path} describes {len(extra)} names that are no class here: {names}")
+        print(f"notice: {path} describes {len(extra)} name(s) that are no class here: {names}")
     return {name: known[listed[row]] for name, row in zip(class_names, rows, strict=True)}
 
 

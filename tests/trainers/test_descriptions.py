@@ -84,7 +84,7 @@ def test_missing_names_are_an_error_and_others_a_notice_each_in_one_line(capsys)
     known = {"lynx": ["a"], "lynks": ["b"], "yeti": ["c"]}
     descriptions_of(["lynx"], known, "f.json")
     (line,) = capsys.readouterr().out.splitlines()
-    assert line == 'notice: f.json describes 2 names that are no class here: "lynks" (did you mean "lynx"?), "yeti"'
+    assert line == 'notice: f.json describes 2 name(s) that are no class here: "lynks" (did you mean "lynx"?), "yeti"'
     descriptions_of(["lynx"], known, "f.json", tells_extra=False)
     assert capsys.readouterr().out == ""
 
