@@ -55,7 +55,10 @@ CASES = [
     Case("MMA", options={"ADAPTER_START": 1}),
     Case("MMRL", options={"REP_LAYERS": [2, 3], "REP_DIM": 16}),
     Case("CLIP_LoRA", options={"DROPOUT": 0.0}),
-    *(Case(name) for name in ("CLIP_Adapter", "TipAdapterF", "TipAdapter", "LinearProbe")),
+    *(
+        Case(name)
+        for name in ("CLIP_Adapter", "TipAdapterF", "TipAdapter", "LinearProbe", "GDA", "CLAP", "TaskRes", "CrossModal")
+    ),
     *(Case(name, "resnet") for name in ("CoOp", "CoCoOp")),
     Case("CoOp", options={"CSC": True, **RANDOM_CONTEXT}),
     *(Case("CoOp", options={"CLASS_TOKEN_POSITION": place, **RANDOM_CONTEXT}) for place in ("middle", "front")),

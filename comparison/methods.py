@@ -3,6 +3,7 @@
 trainer: CoOp
 trains: true          # false: it is only tested
 new_classes: true     # false: it knows only the classes that it was trained on
+needs: DATASET.LIST   # a key that a run must be given; without it "all" leaves the method out
 paper_config:         # protocol/dataset/shots: configuration; the first pattern that fits
   "few_shot/*/1": vit_b16_ep50
   "*": vit_b16
@@ -33,6 +34,7 @@ class Method:
         name: of the folder.
         trains: whether it has anything to train; else it is only tested.
         new_classes: whether it can be tested on other classes than those it was trained on.
+        needs: a configuration key without which it cannot run, "" for none.
         paper_config: pattern of "protocol/dataset/shots" -> name of a configuration file.
     """
 
@@ -40,6 +42,7 @@ class Method:
     trainer: str
     trains: bool = True
     new_classes: bool = True
+    needs: str = ""
     paper_config: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def config_of(self, protocol: str, dataset: str, shots: int) -> str:
@@ -68,7 +71,7 @@ def read_method(folder: Path) -> Method:
     if not file.is_file():
         raise ConfigError(f"no {file}, which names the method's trainer")
     content = read_yaml_file(file)
-    wrong = sorted(content.keys() - {"trainer", "trains", "new_classes", "paper_config"})
+    wrong = sorted(content.keys() - {"trainer", "trains", "new_classes", "needs", "paper_config"})
     configs = content.get("paper_config", {})
     if wrong or not isinstance(content.get("trainer"), str) or not isinstance(configs, dict):
         what = f'unknown "{wrong[0]}"' if wrong else "trainer must be a name, paper_config a mapping"

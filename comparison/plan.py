@@ -105,7 +105,7 @@ class Plan:
     Attributes:
         protocol: base2new, few_shot, cross_dataset or domain_generalization.
         trainers: names of trainers or of folders in scripts/, with a config behind a slash where it is not the usual
-            one, as "VPT/tiny_shallow"; "all" alone: all.
+            one, as "VPT/tiny_shallow"; "all" alone: all but those that need a key which ``pairs`` do not give.
         datasets: names of files in configs/datasets, and of `dataset_groups.GROUPS`.
         source: what the models of the last two protocols are trained on.
         config: name of a configuration file for all trainers that name none; "": the usual one.
@@ -131,7 +131,10 @@ def jobs_of(plan: Plan) -> list[Job]:
     Raises:
         UserError: an unknown trainer, dataset or config, with the nearest name.
     """
-    trainers = sorted(method.trainer for method in methods_here()) if list(plan.trainers) == ["all"] else plan.trainers
+    able = [method for method in methods_here() if not method.needs or method.needs in plan.pairs[::2]]
+    if list(plan.trainers) == ["all"] and (others := [method for method in methods_here() if method not in able]):
+        print("without " + ", ".join(f"{method.trainer}, which needs {method.needs}" for method in others))
+    trainers = sorted(method.trainer for method in able) if list(plan.trainers) == ["all"] else plan.trainers
     methods = [find_method(name) for name in dict.fromkeys(trainers)]
     datasets = expand_datasets(plan.datasets, "--datasets")
     trains = any(method.trains for method, _ in methods)

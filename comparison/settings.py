@@ -33,8 +33,8 @@ def settings_of(config: Mapping) -> Settings:
         if isinstance(node, Mapping):
             for name in sorted(node, key=str):
                 flatten(f"{prefix}.{name}" if prefix else str(name), node[name])
-        elif prefix == "MODEL.BACKBONE.PATH":
-            settings[prefix] = PurePath(_plain(node)).name  # the weights may lie elsewhere on another machine
+        elif prefix in ("MODEL.BACKBONE.PATH", "DATASET.DESCRIPTIONS"):
+            settings[prefix] = PurePath(_plain(node)).name  # the file may lie elsewhere on another machine
         elif prefix not in _PLACE:
             settings[prefix] = _plain(node)
 

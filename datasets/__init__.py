@@ -14,6 +14,7 @@ def add_config(cfg) -> None:
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # "all", "base" (first half of the classes) or "new" (second half)
     cfg.DATASET.FEW_SHOT_FILE = ""  # lists the training images, under the dataset's folder or DATASET.ROOT, or absolute
     cfg.DATASET.TEMPLATE = ""  # hand-written prompt, {} for the class name; "" for the dataset's usual one
+    cfg.DATASET.DESCRIPTIONS = ""  # JSON file, class name -> sentences, under DATASET.ROOT or absolute; "": none
     cfg.DATASET.ONLY_TESTED = False  # set by --eval-only: whether nothing is trained on
     cfg.DATASET.DIR = ""  # ImageFolder, ImageList: the folder with the images, under DATASET.ROOT or absolute
     cfg.DATASET.LIST = ""  # ImageList: the file that lists the images, as above

@@ -49,6 +49,7 @@ def tuned_clip(
     kind: str = "vit",
     template: str = "",
     images: int = 0,
+    descriptions: dict[str, list[str]] | None = None,
     **options,
 ) -> TunedCLIP:
     """The method of the trainer ``name`` on the seeded CLIP, ready to be trained.
@@ -57,12 +58,13 @@ def tuned_clip(
         kind: of the image encoder, "vit" or "resnet".
         template: the user's own; "": a published one.
         images: number of training images.
+        descriptions: sentences by class name.
         options: keys of the method's configuration; PREC is fp32 by default.
     """
     method_class = TRAINER_REGISTRY.get(name).Method
     config = method_class.Config(**({"PREC": "fp32", **options} if method_class.Config.node else options))
     backbone = clip.build_model(seeded_state_dict(kind)).requires_grad_(False)
-    method = method_class(config, Task(class_names, dataset, template, images), backbone)
+    method = method_class(config, Task(class_names, dataset, template, images, descriptions), backbone)
     method.prepare_losses(backbone)
     if (precision := getattr(config, "PREC", "fp32")) in HALF_PRECISIONS:
         convert_weights(backbone, HALF_PRECISIONS[precision])

@@ -191,7 +191,11 @@ def test_all_methods_and_all_embedded_data_sets_have_a_name(bench):
     done = bench("base2new", "--dry-run", trainers="ZeroshotCLIP", datasets="all", seeds="1")
     assert [name for name in embedded if f", {name}, " in done.stdout] == embedded and "18 runs" in done.stdout
     done = bench("base2new", "--dry-run", trainers="all", seeds="1")
-    assert all(f"{method.trainer} tiny, digits" in done.stdout for method in methods_here())
+    able = [method.trainer for method in methods_here() if not method.needs]
+    assert all(f"{trainer} tiny, digits" in done.stdout for trainer in able)
+    assert "without CuPL, which needs DATASET.DESCRIPTIONS\n" in done.stdout and "CuPL tiny" not in done.stdout
+    pairs = ["--dry-run", "--set", "DATASET.DESCRIPTIONS", "texts.json"]
+    assert "CuPL tiny, digits, base classes" in bench("base2new", *pairs, trainers="all", seeds="1").stdout
     assert "LinearProbe tiny, digits, 16 shots, seed 1, new classes" not in done.stdout
 
 

@@ -27,6 +27,8 @@ MUDPT_BEST = [*MUDPT, "TEST.FINAL_MODEL", "best_val", "TEST.COMPUTE_CMAT", "True
 PROGRAD = [*EVERY_STEP, "DATASET.NUM_SHOTS", "2"]
 PIXELS = [*EVERY_STEP, "DATASET.NUM_SHOTS", "2", *WORKERS, "DATALOADER.TRAIN_X.BATCH_SIZE", "6"]
 CACHE = [*EVERY_STEP[:2], "OPTIM.MAX_EPOCH", "2", "DATASET.NUM_SHOTS", "2", "TRAINER.TIP_ADAPTER.AUGMENT_EPOCH", "2"]
+VIEWS = [*EVERY_STEP[:2], "OPTIM.MAX_EPOCH", "2", "DATASET.NUM_SHOTS", "2", "TRAINER.CLAP.VIEWS", "2"]
+VIEWS += ["DATALOADER.TRAIN_X.BATCH_SIZE", "8"]
 
 
 def arguments(data, output, trainer, *more, config="", seed=1) -> list[str]:
@@ -42,7 +44,7 @@ def torchrun(*command) -> subprocess.CompletedProcess:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     return subprocess.run(
-        [*launch, *map(str, command)], env=environment, capture_output=True, text=True, timeout=120, cwd=ROOT
+        [*launch, *map(str, command)], env=environment, capture_output=True, text=True, timeout=300, cwd=ROOT
     )
 
 
@@ -77,6 +79,7 @@ def runs(tmp_path_factory) -> Path:
     one_process(data, folder / "prograd-one", "ProGrad", *PROGRAD)
     one_process(data, folder / "pixels-one", "CoOpStyle", *PIXELS, config="MuDPT")
     one_process(data, folder / "cache-one", "TipAdapterF", *CACHE)
+    one_process(data, folder / "views-one", "CLAP", *VIEWS)
     go_on_from_epoch_1(folder / "workers-one", folder / "workers-two")
 
     def two(name, *options, **more):
@@ -93,6 +96,7 @@ def runs(tmp_path_factory) -> Path:
         two("bug", "BugOnOne", *PIXELS, config="MuDPT"),
         two("batch", "MuDPT", *MUDPT, "DATALOADER.TRAIN_X.BATCH_SIZE", "5"),
         two("unseeded", "CoOpStyle", *PIXELS, "DATASET.NAME", "OneTestImage", config="MuDPT", seed=-1),
+        two("views", "CLAP", *VIEWS),
     ]
     (folder / "several.json").write_text(json.dumps(several))
     done = torchrun("tests/distributed_runs.py", folder / "several.json", folder / "codes")
@@ -212,6 +216,10 @@ def test_a_cache_of_all_training_images_is_that_of_one_process(runs):
     assert_same_run(runs / "cache-one", runs / "cache-two", epoch=2)
 
 
+def test_features_of_views_are_shared_as_images_are(runs):
+    assert_same_run(runs / "views-one", runs / "views-two", epoch=2)
+
+
 def record(run: Path, rank: int) -> dict:
     return json.loads((run / f"rank{rank}.json").read_text())
 
@@ -246,7 +254,7 @@ def test_without_a_seed_processes_agree_and_may_have_nothing_to_test(runs):
 
 
 def test_errors_of_one_process_or_of_all_end_the_run_and_are_shown_once(runs):
-    assert [codes[6:] for codes in exit_codes(runs)] == [[2, 2, 2, 0], [2, 1, 2, 0]]
+    assert [codes[6:] for codes in exit_codes(runs)] == [[2, 2, 2, 0, 0], [2, 1, 2, 0, 0]]
     lines = (runs / "several-errors.txt").read_text().splitlines()
     errors = [line for line in lines if "error" in line.lower() or "traceback" in line.lower()]
     assert len(errors) == 3, errors

@@ -31,7 +31,7 @@ from trainers.tuned_clip import TunedCLIP
 
 METHODS = [
     *("CoOp", "CoCoOp", "MuDPT", "VPT", "IVLP", "MaPLe", "KgCoOp", "ProGrad", "PromptSRC", "TCP"),
-    *("MMA", "MMRL", "CLIP_LoRA", "CLIP_Adapter"),
+    *("MMA", "MMRL", "CLIP_LoRA", "CLIP_Adapter", "CLAP", "TaskRes", "CrossModal"),
 ]
 QUICK = ["DATASET.NUM_SHOTS", "2", "OPTIM.MAX_EPOCH", "2"]
 ONE_SHOT = ["DATASET.NUM_SHOTS", "1", "OPTIM.MAX_EPOCH", "2"]

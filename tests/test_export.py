@@ -27,7 +27,7 @@ from trainers.export import PACKAGES, classifier
 
 METHODS = (
     "MuDPT MaPLe VPT IVLP PromptSRC MMA MMRL CoOp KgCoOp ProGrad TCP CLIP_LoRA CoCoOp CLIP_Adapter "
-    "TipAdapter TipAdapterF LinearProbe ZeroshotCLIP ZeroshotCLIP2"
+    "TipAdapter TipAdapterF LinearProbe GDA CLAP TaskRes CrossModal ZeroshotCLIP ZeroshotCLIP2 CuPL"
 ).split()
 BATCHES = (1, 5, 12)
 WITH_ONNX = all(importlib.util.find_spec(name) for name in PACKAGES)

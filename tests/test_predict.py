@@ -17,7 +17,10 @@ from support.user_error import UserError
 from trainers.tuned_clip import TunedCLIP
 
 COLOURS = {"blue": (20, 20, 230), "green": (20, 200, 20), "red": (230, 20, 20)}
-TRAINERS = ("MuDPT", "CoCoOp", "VPT", "TCP", "MMA", "MMRL", "CLIP_LoRA", "CLIP_Adapter", "TipAdapter", "LinearProbe")
+TRAINERS = (
+    *("MuDPT", "CoCoOp", "VPT", "TCP", "MMA", "MMRL", "CLIP_LoRA", "CLIP_Adapter", "TipAdapter", "LinearProbe"),
+    *("GDA", "CLAP"),
+)
 CSC = "CoOp of its own context for each class"
 CALIBRATED = "calibrated KgCoOp"
 QUICK = ["DATASET.NUM_SHOTS", "2", "DATALOADER.NUM_WORKERS", "0"]
@@ -48,7 +51,7 @@ def runs(tmp_path_factory, root_of_project):
             pixels = np.clip(np.array(colour) + random.randint(-90, 90, (40, 48, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(data / "mine" / name / f"{number:02d}.png")
     for trainer in TRAINERS:
-        more = [] if trainer in ("TipAdapter", "LinearProbe") else ["OPTIM.MAX_EPOCH", "1"]
+        more = [] if trainer in ("TipAdapter", "LinearProbe", "GDA") else ["OPTIM.MAX_EPOCH", "1"]
         train_on(data, root_of_project, trainer, folder / trainer, *more)
     calibrated = ["OPTIM.MAX_EPOCH", "1", "TEST.CALIBRATE", "True"]
     train_on(data, root_of_project, "KgCoOp", folder / CALIBRATED, *calibrated)

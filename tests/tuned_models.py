@@ -21,6 +21,7 @@ FEW_LAYERS = {  # options of methods whose defaults name layers that the seeded 
     "MMA": {"ADAPTER_START": 1},
     "MMRL": {"REP_LAYERS": [1, 2, 3], "REP_DIM": 16},
 }
+DESCRIPTIONS = {name: [f"A {name} is seen from the side.", f"One {name}."] for name in NAMES}
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.3, 0.35)
 
 
@@ -43,7 +44,8 @@ def seeded_model(name: str, kind: str = "vit", layers: int = 3, **options) -> Tu
     backbone = build_model(shallow_state_dict(kind, layers)).requires_grad_(False)
     method_class = TRAINER_REGISTRY.get(name).Method
     config = method_class.Config(**FEW_LAYERS.get(name, {}) | options)
-    tuned = TunedCLIP(backbone, method_class(config, Task(NAMES, "OxfordPets", images=6), backbone))
+    task = Task(NAMES, "OxfordPets", images=6, descriptions=DESCRIPTIONS)
+    tuned = TunedCLIP(backbone, method_class(config, task, backbone))
     for parameter in tuned.method.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     if "labels" in dict(tuned.method.named_buffers()):
@@ -60,6 +62,7 @@ def seeded_model(name: str, kind: str = "vit", layers: int = 3, **options) -> Tu
         template="",
         images=6,
         preprocessing=Preprocessing(size, "bicubic", MEAN, STD, ("normalize",), True, False),
+        descriptions=DESCRIPTIONS if method_class.needs_descriptions else {},
     )
     return tuned.eval()
 

@@ -1,7 +1,7 @@
 """Rows of learned tensors that belong to classes: they are found by the names of the classes, never by place.
 
-So a test on a part of the classes, or on another order of them, has each class's own tensors, and a test on a class
-without any is refused.
+So a test on a part of the classes, or on another order of them, has each class's own tensors. A test on a class without
+any is refused, or has those that a method begins with, as the method says.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ def rows_of(wanted: Sequence[str], known: Sequence[str]) -> list[int | None]:
     """
     places = defaultdict(list)
     for row, name in enumerate(known):
-        places[_as_read(name)].append(row)
+        places[as_read(name)].append(row)
     rows = []
     for name in wanted:
-        found = places.get(_as_read(name))
+        found = places.get(as_read(name))
         rows.append(None if not found else found.pop(0) if len(found) > 1 else found[0])
     return rows
 
 
-def _as_read(name: str) -> tuple[int, ...]:
+def as_read(name: str) -> tuple[int, ...]:
+    """The tokens of a class name, by which names are compared."""
     return tuple(_tokenizer.encode(name.replace("_", " ")))
 
 
 def warn_of_repeated(wanted: Sequence[str], known: Sequence[str]) -> None:
     """Print the names that stand for a different number of classes in the two lists, so that one may be the other's."""
-    here, there = (Counter(map(_as_read, names)) for names in (wanted, known))
+    here, there = (Counter(map(as_read, names)) for names in (wanted, known))
     for name in dict.fromkeys(wanted):
-        now, before = here[_as_read(name)], there[_as_read(name)]
+        now, before = here[as_read(name)], there[as_read(name)]
         if now != before and max(now, before) > 1 and before:
             print(f'warning: "{name}" was the name of {before} classes in training and is that of {now} here')

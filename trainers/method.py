@@ -37,12 +37,14 @@ class Task:
         dataset: DATASET.NAME, by which the released codes choose their templates.
         template: the user's or the dataset's own template; "": there is none, and a published one is taken.
         images: number of training images.
+        descriptions: of each class, by its name, one sentence or more; None: the user has given none.
     """
 
     class_names: Sequence[str]
     dataset: str = ""
     template: str = ""
     images: int = 0
+    descriptions: Mapping[str, Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,9 @@ class Method(nn.Module):
         needs_training: whether it classifies nothing before it is trained.
         uses: what results draw on beyond the labelled images of the shots, words of `support.uses`. Hand-written
             templates, which zero-shot CLIP has, too, are not counted.
+        begins_as_zero_shot: whether a class with its initial tensors has zero-shot CLIP's logits: then a class that was
+            not trained on is tested with these, else refused.
+        needs_descriptions: whether it makes nothing without `Task.descriptions`, which then are a part of the model.
         class_dims: of each tensor with one slice per class, by name, the dimension that counts classes.
         tests_trained_classes: whether all classes of the task were trained on, in its dataset. A checkpoint that is
             loaded decides it.
@@ -93,6 +98,8 @@ class Method(nn.Module):
     needs_training = False
     uses: tuple[str, ...] = ()
     tests_trained_classes = True
+    begins_as_zero_shot = False
+    needs_descriptions = False
 
     def __init__(self, config: Options, task: Task):
         super().__init__()
@@ -185,18 +192,27 @@ class Method(nn.Module):
             )
         rows = rows_of(self.class_names, saved)
         missing = [name for name, row in zip(self.class_names, rows, strict=True) if row is None]
-        if missing:
+        if missing and not self.begins_as_zero_shot:
             raise CheckpointError(
                 f"it has {' and '.join(self.class_dims)} for the {len(saved)} classes of its training alone, and class "
                 f'"{missing[0]}"{did_you_mean(missing[0], saved)} is none of them ({len(missing)} of the '
                 f"{len(self.class_names)} classes here are not): test it on classes of its training, or train on these"
             )
+        if missing:
+            print(f"{len(missing)} of the {len(rows)} classes were not trained on: they have zero-shot CLIP's logits")
+        own = self.state_dict()
         return {
-            name: tensor.index_select(self.class_dims[name], torch.tensor(rows, device=tensor.device))
-            if name in self.class_dims
-            else tensor
+            name: _rows(tensor, own[name], self.class_dims[name], rows) if name in self.class_dims else tensor
             for name, tensor in tensors.items()
         }
+
+
+def _rows(tensor: Tensor, initial: Tensor, dim: int, rows: Sequence[int | None]) -> Tensor:
+    """The slices of a tensor at ``rows`` of a dimension; where there is None, the slice that ``initial`` has there."""
+    if tensor.dim() != initial.dim() or tensor.movedim(dim, 0).shape[1:] != initial.movedim(dim, 0).shape[1:]:
+        return tensor  # of another backbone or setting, which is told where it is compared with the method
+    slices = zip(initial.detach().to(tensor).unbind(dim), rows, strict=True)
+    return torch.stack([own if row is None else tensor.select(dim, row) for own, row in slices], dim)
 
 
 class PromptMethod(Method):
@@ -223,6 +239,18 @@ class PromptMethod(Method):
 
 class HeadMethod(Method):
     """A method whose ``forward`` classifies features of frozen CLIP."""
+
+    @property
+    def views(self) -> int:
+        """Augmented views of each training image that are encoded once, before training; 0: in every step anew."""
+        return 0
+
+    def see_views(self, features: Tensor, labels: Tensor) -> None:
+        """Compute what `losses` needs of the training images; called before training where there are `views`.
+
+        Args:
+            features: (V, N, e), not normalised; labels: (N,).
+        """
 
     def forward(self, features: Tensor) -> Tensor:
         """Image features (B, e), float32, not normalised -> logits (B, C)."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from support.regular_file import regular_only
 from support.user_error import CheckpointError
+from trainers.descriptions import checked
 from trainers.method import Task
 from trainers.preprocessing import Preprocessing
 
@@ -32,6 +33,7 @@ class ModelRecord:
         class_names, dataset, template, images: as `Task`.
         preprocessing: see `Preprocessing`.
         trained_classes: names of the classes that it was trained on; empty: those of ``class_names``.
+        descriptions: as `Task`, where the method needs them; else empty.
         temperature: what logits are divided by before the softmax, see TEST.CALIBRATE.
         run: the run that trained it, as results.json has it; empty where it is not known.
     """
@@ -46,13 +48,14 @@ class ModelRecord:
     template: str
     images: int
     preprocessing: Preprocessing
+    descriptions: dict[str, list[str]] = field(default_factory=dict)
     temperature: float = 1.0
     trained_classes: list[str] = field(default_factory=list)
     run: dict = field(default_factory=dict)
 
     @property
     def task(self) -> Task:
-        return Task(self.class_names, self.dataset, self.template, self.images)
+        return Task(self.class_names, self.dataset, self.template, self.images, self.descriptions or None)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -62,7 +65,7 @@ def read_record(folder: str) -> ModelRecord:
     """The record of a saved model, or of a finished run.
 
     Raises:
-        CheckpointError: the folder is neither, or what it holds is damaged.
+        UserError: the folder is neither, or what it holds is damaged.
     """
     saved = os.path.join(folder, MODEL)
     file = saved if os.path.isfile(saved) else os.path.join(folder, RESULTS)
@@ -93,7 +96,9 @@ def read_record(folder: str) -> ModelRecord:
     try:
         preprocessing = Preprocessing.from_dict(values["preprocessing"])
         known = {each.name for each in fields(ModelRecord)}
-        values = {key: values[key] for key in known & values.keys()} | {"preprocessing": preprocessing}
+        descriptions = checked(values.get("descriptions", {}).items(), file)
+        parts = {"preprocessing": preprocessing, "descriptions": descriptions}
+        values = {key: values[key] for key in known & values.keys()} | parts
         return ModelRecord(**(values | {"run": run} if run else values))
     except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is damaged ({error}): train again, or take another folder") from error

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clip.model import CLIP
 from trainers.class_prompts import template_text
+from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.method import Task
 
 DEFAULT_TEMPLATE = "a photo of a {}."
@@ -37,6 +38,14 @@ def choose_template(task: Task, released: dict[str, str] | None = None) -> str:
         released: templates by DATASET.NAME where a method's released code has others than CoOp.
     """
     return task.template or {**TEMPLATES, **(released or {})}.get(task.dataset, DEFAULT_TEMPLATE)
+
+
+def ensemble_templates(task: Task) -> list[str]:
+    """The templates of a task whose text features are averaged: its own, or a published one; ImageNet's are seven."""
+    template = choose_template(task)
+    if task.dataset.startswith("ImageNet") and template == DEFAULT_TEMPLATE:
+        return IMAGENET_TEMPLATES_SELECT
+    return [template]
 
 
 def frozen_text_features(clip_model: CLIP, class_names: Sequence[str], template: str) -> Tensor:

@@ -25,10 +25,9 @@ from dassl.engine import TRAINER_REGISTRY
 from support.user_error import CheckpointError, ConfigError
 from support.uses import SETTINGS
 from trainers.class_rows import rows_of
-from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.method import HeadMethod
 from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, Options, option, precision
-from trainers.templates import DEFAULT_TEMPLATE, choose_template, zero_shot_weights
+from trainers.templates import ensemble_templates, zero_shot_weights
 from trainers.trainer import MethodTrainer
 
 SMALLEST = 0.1  # beta and alpha of the search
@@ -82,10 +81,7 @@ class Cache(HeadMethod):
 
     def __init__(self, config: Config, task, clip_model):
         super().__init__(config, task)
-        templates = [choose_template(task)]
-        if task.dataset.startswith("ImageNet") and templates == [DEFAULT_TEMPLATE]:
-            templates = IMAGENET_TEMPLATES_SELECT
-        weights = zero_shot_weights(clip_model, self.class_names, templates)  # (C, e)
+        weights = zero_shot_weights(clip_model, self.class_names, ensemble_templates(task))  # (C, e)
         *largest, alpha = RELEASED.get(task.dataset, RELEASED["ImageNet"])
         self.largest = tuple(config.SEARCH_SCALE or largest)  # beta and alpha
         self.initial_alpha = config.INIT_ALPHA or alpha

@@ -7,21 +7,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from clip.model import convert_weights
 from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils import load_pretrained_weights
+from dassl.utils import load_pretrained_weights, set_random_seed
 from dassl.utils.distributed import world_size
 from support.user_error import ConfigError
 from trainers.checkpoints import LEARNED, check_initial_classes, load_folder
 from trainers.collapse import collapse_warning
 from trainers.cuda_graph import CapturedStep, CaptureError
+from trainers.descriptions import FORM, descriptions_of_run
 from trainers.epoch_average import EpochAverage
+from trainers.feature_views import FeatureViews
 from trainers.frozen_clip import HALF_PRECISIONS, computing_in, load_clip_to_cpu, usable_precision
 from trainers.method import HeadMethod, Method, Task
 from trainers.model_record import ModelRecord, weights_hash
@@ -34,6 +38,7 @@ CUDA_GRAPH = ("auto", "on", "off")
 ZERO_SHOT = "zero_shot_acc"  # among what the steps of the last epoch report
 FIXED_TRANSFORMS = {"center_crop", "normalize", "instance_norm"}  # those that give an image the same pixels each time
 MOST_CACHED_BYTES = 2**30  # of the training images' features
+NO_EPOCH = 2**31  # in the place of an epoch's number, in the seed of what is drawn before the first
 
 
 class MethodTrainer(TrainerX):
@@ -43,7 +48,8 @@ class MethodTrainer(TrainerX):
         class CoOp(MethodTrainer):
             Method = PromptLearner
 
-    Where the method leaves the image encoder alone and images are not augmented, each is encoded once in a run.
+    Where the method leaves the image encoder alone and images are not augmented, each is encoded once in a run; so are
+    the augmented views of a method that asks for them.
 
     Attributes:
         Method: what is trained.
@@ -57,6 +63,7 @@ class MethodTrainer(TrainerX):
     takes_steps = True
     loaded_epoch: int | None = None
     _image_features: Tensor | None = None  # (N, e) of the training images, normalised
+    _views: DataLoader | None = None  # of their features
     _zero_shot_text: Tensor | None = None  # (C, e)
     _captured: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None  # computes the gradients of a batch
 
@@ -84,6 +91,10 @@ class MethodTrainer(TrainerX):
             raise ConfigError(f"TRAIN.CHUNK_CLASSES is {chunk}: give a number of classes, or 0 for all at once")
         if cfg.TRAIN.CUDA_GRAPH not in CUDA_GRAPH:
             raise ConfigError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: choose one of {', '.join(CUDA_GRAPH)}")
+        if self.Method.needs_descriptions and not getattr(cfg.DATASET, "DESCRIPTIONS", ""):
+            raise ConfigError(
+                f"{name} needs descriptions of the classes: name a JSON file, {FORM}, in DATASET.DESCRIPTIONS"
+            )
         self.Method.Config.from_cfg(cfg)
 
     def build_data_loader(self) -> None:
@@ -95,8 +106,9 @@ class MethodTrainer(TrainerX):
     def task(self) -> Task:
         """What the method is told of the data."""
         dataset = self.dm.dataset
-        template = own_template(self.cfg, dataset)
-        return Task(dataset.classnames, self.cfg.DATASET.NAME, template, len(dataset.train_x or ()))
+        template, images = own_template(self.cfg, dataset), len(dataset.train_x or ())
+        descriptions = descriptions_of_run(self.cfg, dataset.classnames)
+        return Task(dataset.classnames, self.cfg.DATASET.NAME, template, images, descriptions)
 
     def build_model(self) -> None:
         cfg = self.cfg
@@ -150,6 +162,7 @@ class MethodTrainer(TrainerX):
             dataset=task.dataset,
             template=task.template,
             images=task.images,
+            descriptions=dict(task.descriptions) if self.method.needs_descriptions else {},
             preprocessing=Preprocessing.from_cfg(cfg),
             temperature=self.temperature or 1.0,
         ).to_dict()
@@ -177,6 +190,9 @@ class MethodTrainer(TrainerX):
 
     def _encode_images_once(self) -> None:
         """Keep the features of the training images, where neither prompts nor augmentation change them."""
+        if isinstance(self.method, HeadMethod) and self.method.views and self.start_epoch < self.max_epoch:
+            with self.counted():
+                self._encode_views(self.method.views)
         transforms = set() if self.cfg.INPUT.NO_TRANSFORM else set(self.cfg.INPUT.TRANSFORMS)
         if isinstance(self.method, HeadMethod) or self.model.prompts_images or not transforms <= FIXED_TRANSFORMS:
             return
@@ -185,6 +201,23 @@ class MethodTrainer(TrainerX):
         print("No augmentation: the training images are encoded once")
         if self.start_epoch < self.max_epoch:  # in one order, so that no last bit depends on how the epochs mix them
             self._image_features = F.normalize(self.features.train(augmented=True)[0], dim=-1)
+
+    def _encode_views(self, count: int) -> None:
+        """Keep the features of several augmented views of the training images.
+
+        Views are a function of SEED alone, so that a resumed run has the same. Without a seed it has others.
+        """
+        if self.cfg.SEED >= 0:
+            set_random_seed(int(np.random.SeedSequence((self.cfg.SEED, NO_EPOCH)).generate_state(1)[0]))
+        encoded = [self.features.train(True, f"view {view + 1} of {count}") for view in range(count)]
+        features, labels = torch.stack([features for features, _ in encoded]), encoded[0][1]
+        self.method.see_views(features, labels)
+        paths = [item.impath for item in self.dm.dataset.train_x]
+        self._views = FeatureViews(features, labels, paths).loader(self.train_loader_x)
+        print(f"{count} views of each of the {len(paths)} training images were encoded once")
+
+    def train_batches(self):
+        return self._views or super().train_batches()
 
     @contextmanager
     def counted(self) -> Iterator[None]:

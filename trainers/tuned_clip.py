@@ -85,13 +85,17 @@ class TunedCLIP(nn.Module):
         return self.outputs(images).logits
 
     def outputs(self, images: Tensor) -> Outputs:
-        """Features and logits of images (B, 3, H, W), or of frozen CLIP's features (B, e) of them."""
+        """Features and logits of images (B, 3, H, W), or of frozen CLIP's features (B, e) of them.
+
+        Such features are normalised for prompts, and as the encoder gives them for heads.
+        """
         scale = self.clip.logit_scale.float().exp()
         autocast = autocast_dtype(images.device) is not None
         frozen = partial(self.frozen_image_features, images, autocast)
         if isinstance(self.method, HeadMethod):
-            image_features = self.clip.encode_image(images).float()
-            return Outputs(image_features, None, self.method(image_features).float(), scale, frozen)
+            image_features = images if images.dim() == 2 else self.clip.encode_image(images).float()
+            normalised = partial(F.normalize, image_features, dim=-1)
+            return Outputs(image_features, None, self.method(image_features).float(), scale, normalised)
         inserted = None
         if self.method.conditioned_on_image:
             image_features = self.encode_image(images)

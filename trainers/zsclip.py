@@ -10,41 +10,36 @@ ensembles have up to 80.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from dassl.engine import TRAINER_REGISTRY
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
-from trainers.method import HeadMethod
+from trainers.method import Task
 from trainers.templates import choose_template, ensemble_features
+from trainers.text_classifier import TextClassifier
 from trainers.trainer import MethodTrainer
 
 
-class ZeroShot(HeadMethod):
+class ZeroShot(TextClassifier):
     """Nothing is learned: logits from the mean text feature of the templates."""
 
     def __init__(self, config, task, clip_model):
-        super().__init__(config, task)
-        text_features = ensemble_features(clip_model, self.class_names, self.templates())  # (C, e)
-        self.register_buffer("text_features", text_features, persistent=False)
-        self.register_buffer("scale", clip_model.logit_scale.detach().float().exp(), persistent=False)
+        features = ensemble_features(clip_model, task.class_names, self.templates_of(task))  # (C, e)
+        super().__init__(config, task, clip_model, features)
 
-    def templates(self) -> list[str]:
+    @staticmethod
+    def templates_of(task: Task) -> list[str]:
         """Templates whose text features are averaged: one per dataset."""
-        return [choose_template(self.task)]
+        return [choose_template(task)]
 
     def plain_templates(self) -> list[str]:
-        return self.templates()
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.scale * F.normalize(features, dim=-1) @ self.text_features.t()
+        return self.templates_of(self.task)
 
 
 class ZeroShotEnsemble(ZeroShot):
     """The mean text feature of seven general templates and, but for ImageNet, the dataset's own."""
 
-    def templates(self) -> list[str]:
-        own = [] if self.task.dataset == "ImageNet" else super().templates()
+    @staticmethod
+    def templates_of(task: Task) -> list[str]:
+        own = [] if task.dataset == "ImageNet" else [choose_template(task)]
         return [*IMAGENET_TEMPLATES_SELECT, *own]
 
 
@@ -54,7 +49,7 @@ class ZeroshotCLIP(MethodTrainer):
 
     def build_model(self) -> None:
         super().build_model()
-        print(f"Templates: {self.method.templates()}")
+        print(f"Templates: {self.method.plain_templates()}")
 
 
 @TRAINER_REGISTRY.register()

@@ -28,6 +28,8 @@ def test_where_and_how_a_run_is_computed_does_not_count(root):
     assert digest(one) == digest(settings_of(config(root, "--root", "there", "--output-dir", "two", *pairs)))
     one, two = ({"MODEL": {"BACKBONE": {"PATH": f"{folder}/clip.pt"}}} for folder in ("/here", "/there"))
     assert settings_of(one) == settings_of(two)
+    one, two = ({"DATASET": {"DESCRIPTIONS": f"{folder}/texts.json"}} for folder in ("/here", "/there"))
+    assert settings_of(one) == settings_of(two) != settings_of({"DATASET": {"DESCRIPTIONS": "/here/others.json"}})
 
 
 def test_what_a_result_depends_on_changes_the_digest(root):

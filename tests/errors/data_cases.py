@@ -46,6 +46,44 @@ cases(
 )
 
 
+def describe(person: Person, content: str, words: str = "") -> None:
+    """A test of CuPL on the digits with this file of descriptions."""
+    file = person.write("texts.json", content)
+    person.train(f"DATASET.DESCRIPTIONS {file} {words}", "CuPL", flags="--eval-only")
+
+
+cases(
+    describe,
+    {
+        '<file> is not valid JSON in UTF-8 (<reason>): expected {"class name": ["sentence", ...], ...}': ("{",),
+        '<file> holds <kind> where an object is expected: {"class name": ["sentence", ...], ...}': ("[]",),
+        '<file>, class <name>: <reason>: expected {"class name": ["sentence", ...], ...}': ('{"zero": "a ring"}',),
+        '<file>: "<name>" and "<name>" are one class as CLIP reads them: remove one': (
+            '{"zero": ["o"], "Zero": ["O"]}',
+        ),
+        "<file> describes <n> of the <n> classes; without a sentence are <names>: add them": ('{"zeroo": ["a ring"]}',),
+    },
+)
+cases(
+    Person.train,
+    {
+        '<trainer> needs descriptions of the classes: name a JSON file, {"class name": ["sentence", ...], ...}, in DATASET.DESCRIPTIONS': (
+            "",
+            "CuPL",
+            "digits",
+            "--eval-only",
+        ),
+        "<file> cannot be read (<reason>): check DATASET.DESCRIPTIONS": ("DATASET.DESCRIPTIONS gone.json",),
+    },
+)
+
+
+@case("<file> has more than <n> MiB: give fewer sentences per class")
+def too_long_descriptions(person):
+    person.patch.setattr("trainers.descriptions.MOST_BYTES", 8)
+    describe(person, json.dumps({"zero": ["a ring"]}))
+
+
 def make(person: Person, name: str) -> None:
     """A published data set's folder, with few images."""
     make_tree(name, person.data)

@@ -1,4 +1,4 @@
-"""Write <method>.json: what released codes of thirteen methods compute on the small CLIP of tests/seeded_weights.py.
+"""Write <method>.json: what the released codes of the methods compute on the small CLIP of tests/seeded_weights.py.
 
     python tests/golden/make_method_goldens.py --clones <folder> [method ...]
 
@@ -14,6 +14,7 @@ import importlib.util
 import io
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -40,6 +41,8 @@ KGCOOP, TCP = "htyao89+KgCoOp", "htyao89+Textual-based_Class-aware_prompt_tuning
 PROGRAD, COOP, DASSL = "BeierZhu+Prompt-align", "KaiyangZhou+CoOp", "KaiyangZhou+Dassl.pytorch"
 MUDPT = "Mechrev0+MuDPT"
 MMA, MMRL = "ZjjConan+VLM-MultiModalAdapter", "yunncheng+MMRL"
+CUPL, GDA = "sarahpratt+CuPL", "mrflogs+ICLR24"
+CLAP, TASKRES = "jusiro+CLAP", "geekyutao+TaskRes"
 ADAPTER, TIP, LORA = "gaopengcuhk+CLIP-Adapter", "gaopengcuhk+Tip-Adapter", "MaxZanella+CLIP-LoRA"
 
 
@@ -53,6 +56,7 @@ class Method:
     paths: list[str]  # of packages, in the order of the search
     licence: str = "MIT"
     replaced: dict[str, dict[str, str]] = field(default_factory=dict)  # module -> literal -> what stands in its place
+    prepare: Callable[[Path], None] = lambda folder: None  # before the module is run, with a temporary folder
 
 
 seeded = importlib.util.module_from_spec(
@@ -210,7 +214,9 @@ def checkpoint_of(trainer: Any) -> dict:
 # ------------------------------------------------------------------------------------------- trainers of Dassl
 
 
-def build_trainer(module: ModuleType, class_name: str, dataset: str, settings: dict) -> Any:
+def build_trainer(
+    module: ModuleType, class_name: str, dataset: str, settings: dict, class_names: list[str] = CLASS_NAMES
+) -> Any:
     """Return upstream's trainer after its own `build_model`; `settings` are dotted keys of the configuration.
 
     The learning rate is 0, so that its own `forward_backward` leaves gradients and changes nothing.
@@ -238,7 +244,7 @@ def build_trainer(module: ModuleType, class_name: str, dataset: str, settings: d
     trainer = trainer_class.__new__(trainer_class)
     importlib.import_module("dassl.engine.trainer").TrainerBase.__init__(trainer)
     trainer.cfg, trainer.device = configuration, torch.device("cpu")
-    trainer.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=CLASS_NAMES))
+    trainer.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=class_names))
     trainer.check_cfg(configuration)
     trainer.build_model()
     trainer.batch_idx, trainer.num_batches = 0, 2  # not the last batch, after which the epoch's work is done
@@ -613,6 +619,67 @@ def clip_adapter(module: ModuleType) -> dict:
     return {"templates": module.CUSTOM_TEMPLATES, "cases": cases, "checkpoint_of_last_case": checkpoint_of(trainer)}
 
 
+PLAIN_NAMES = [name.replace("_", " ") for name in CLASS_NAMES]  # these codes leave "_" as it is
+
+
+def clap(module: ModuleType) -> dict:
+    """Adapters of three kinds: multipliers of two views, then a step on features and what it leaves."""
+    cases, labels = [], torch.tensor(LABELS)
+    for seed, dataset, initialization, constraint in (
+        (2200, "OxfordPets", "ZS", "l2"),
+        (2210, "ImageNet", "ZS", "l2"),
+        (2220, "EuroSAT", "ZS", "none"),
+        (2230, "OxfordPets", "TR", "none"),
+        (2240, "OxfordPets", "CrossModal", "none"),
+        (2250, "ImageNet", "CrossModal", "none"),
+    ):
+        settings = {"INIT": initialization, "CONSTRAINT": constraint, "ENHANCED_BASE": "none", "PREC": "fp32"}
+        dotted = {f"TRAINER.ADAPTER.{key}": value for key, value in settings.items()}
+        module.IMAGENET_TEMPLATES_SELECT = list(module.IMAGENET_TEMPLATES_SELECT[:7])  # it is added to in place
+        trainer = build_trainer(module, "ADAPTER", dataset, dotted, PLAIN_NAMES)
+        model = trainer.model
+        case = {"dataset": dataset, **settings, "base": shown(model.adapter.base_text_features, 32)}
+        with torch.no_grad():
+            first, features = model(images(), return_features=True)
+            second, _ = model(seeded.seeded_images("vit", IMAGE_COUNT, IMAGE_SEED + 1), return_features=True)
+        if constraint != "none":
+            model.adapter.device = "cpu"
+            absent = sorted(set(range(len(CLASS_NAMES))) - set(LABELS))  # without an image they would be 0 / 0
+            of_absent = first[: len(absent)]
+            all_labels = torch.cat([labels, torch.tensor(absent), labels, torch.tensor(absent)])
+            model.adapter.init_lagrangian_multipliers(all_labels, torch.cat([first, of_absent, second, of_absent]))
+            case["multipliers"] = model.adapter.alpha_constraint
+        case["learned"] = fill([(n, p) for n, p in learned_of(model) if "prototypes" in n], seed)
+        step_features, step_labels = features, labels
+        if initialization == "CrossModal":  # as many of images as of text
+            texts = model.text_embeddings_all  # (C, T, e)
+            repeats = texts.shape[0] * texts.shape[1] // IMAGE_COUNT
+            step_features = torch.cat([features.repeat(repeats, 1), texts.flatten(0, 1)])
+            text_labels = torch.arange(len(texts)).repeat_interleave(texts.shape[1])
+            step_labels = torch.cat([labels.repeat(repeats), text_labels])
+        trainer.features_test, trainer.labels_test = features, labels
+        recorder = module.F = Recorder()
+        case["loss"] = trainer.forward_backward(step_features, step_labels)["loss"]
+        case["cross_entropy"] = recorder.calls[0][2]
+        case["grads"] = {name: shown(parameter.grad) for name, parameter in learned_of(model) if "prototypes" in name}
+        with torch.no_grad():
+            case["logits"] = model.forward_features(features)
+        cases.append(case)
+    return {"cases": cases, "checkpoint_of_last_case": checkpoint_of(trainer)}
+
+
+def taskres(module: ModuleType) -> dict:
+    cases = []
+    for seed, dataset, scale in ((2300, "OxfordPets", 0.5), (2310, "OxfordFlowers", 1.0), (2320, "ImageNet", 0.5)):
+        module.IMAGENET_TEMPLATES_SELECT = list(module.IMAGENET_TEMPLATES_SELECT[:7])
+        settings = {"RESIDUAL_SCALE": scale, "ENHANCED_BASE": "none", "PREC": "fp32"}
+        dotted = {f"TRAINER.TaskRes.{key}": value for key, value in settings.items()}
+        trainer = build_trainer(module, "TaskRes", dataset, dotted, PLAIN_NAMES)
+        learned = fill(learned_of(trainer.model), seed)
+        cases.append({"dataset": dataset, **settings, "learned": learned, **answer(trainer)})
+    return {"cases": cases, "checkpoint_of_last_case": checkpoint_of(trainer)}
+
+
 # ------------------------------------------------------------------------------------------- codes without Dassl
 
 
@@ -655,6 +722,74 @@ def clip_lora(module: ModuleType) -> dict:
             case["grads"] = {name: shown(model.get_parameter(name).grad, 6) for name in learned}
         cases.append(case)
     return {"template": template, "logit_scale": 100, "cases": cases}
+
+
+SENTENCES = {  # of different numbers, one of them with more tokens than CLIP reads
+    name: [
+        f"A {name.replace('_', ' ')} is seen from the side.",
+        *(f"The {part} of a {name.replace('_', ' ')}." for part in ("outline", "surface")[: index % 3]),
+        *([f"What one says of a {name.replace('_', ' ')}: " + "it is large, " * 40] if index == 1 else []),
+    ]
+    for index, name in enumerate(CLASS_NAMES)
+}
+
+
+def prepare_cupl(folder: Path) -> None:
+    """Stand in for what the script reads: ViT-L/14, ImageNet's images and the sentences."""
+    clip = importlib.import_module("clip")
+    clip.load = lambda name: (seeded_clip(), None)
+    dataset = list(zip(images(), LABELS, range(IMAGE_COUNT), strict=True))
+    stand_in = type("Images", (list,), {"idx_to_label": CLASS_NAMES, "idx_to_text": CLASS_NAMES})
+    sys.modules["imagenetdataset"] = ModuleType("imagenetdataset")
+    sys.modules["imagenetdataset"].ImagenetDataset = lambda path, transform: stand_in(dataset)
+    (folder / "imagenet_prompts").mkdir()
+    (folder / "imagenet_prompts/CuPL_image_prompts.json").write_text(json.dumps(SENTENCES))
+    os.chdir(folder)
+
+
+def cupl(module: ModuleType) -> dict:
+    """The weights and logits (without CLIP's scale) that the script has computed."""
+    return {"sentences": SENTENCES, "weights": module.zeroshot_weights_cupl.t(), "cosines": module.logits_cupl}
+
+
+def gda(module: ModuleType) -> dict:
+    """Classifier and logits of upstream's `run`, on features that stand for those of images."""
+    classes, width, views, shots = len(CLASS_NAMES), seeded.EMBED_DIM, 3, 2
+    recipes = {
+        "centres": {"shape": [classes, width], "seed": 2100, "std": 1.0},
+        "noise": {"shape": [views, shots * classes, width], "seed": 2101, "std": 0.7},
+        "query_noise": {"shape": [classes, width], "seed": 2102, "std": 0.7},
+        "clip_weights": {"shape": [width, classes], "seed": 2103, "std": 0.015},
+    }
+    drawn = {name: seeded.seeded_tensor(tuple(of["shape"]), of["seed"], of["std"]) for name, of in recipes.items()}
+    labels = torch.arange(classes).repeat(shots)
+    passes = iter([[(drawn["centres"][labels] + noise, labels)] for noise in drawn["noise"]])
+    loader = type("Loader", (), {"__iter__": lambda self: iter(next(passes))})()
+    queries = functional.normalize(drawn["centres"] + drawn["query_noise"])
+    module.val_features, module.val_labels = queries, torch.arange(classes)
+    module.test_features, module.test_labels = module.val_features, module.val_labels
+    products, logits = [], []
+
+    def einsum(*arguments):
+        products.append(torch.einsum(*arguments))
+        return products[-1]
+
+    module.torch = SimpleNamespace(**vars(torch) | {"einsum": einsum})
+    module.cls_acc = lambda values, labels: logits.append(values) or 0.0  # none is better than the first
+    encoder = SimpleNamespace(encode_image=torch.clone)
+    module.run({"augment_epoch": views}, loader, drawn["clip_weights"], encoder)
+    weight, quadratic = products
+    return {
+        "features": {
+            "recipe": "view v: centres[labels] + noise[v]; queries = normalize(centres + query_noise); clip_weights, "
+            "from which the released code makes logits with the factor 100",
+            "tensors": recipes,
+            "labels": labels,
+        },
+        "weight": weight.t(),
+        "bias": -math.log(classes) - quadratic / 2,
+        "logits": dict(zip(["0.0001", "0.001", "0.01", "0.1", "1.0", "10.0", "100.0", "chosen"], logits, strict=True)),
+    }
 
 
 def tip_adapter(module: ModuleType) -> dict:
@@ -842,6 +977,18 @@ METHODS = {
     "mmrlpp": Method(MMRL, mmrlpp, "trainers.mmrlpp", [MMRL, DASSL]),
     "mmrl": Method(MMRL, mmrl, "trainers.mmrl", [MMRL, DASSL]),
     "clip_lora": Method(LORA, clip_lora, "lora", [LORA], "none stated", ONE_NUMBER),
+    "cupl": Method(
+        CUPL,
+        cupl,
+        "classify_imagenet",
+        [CUPL, COOP],
+        "none stated",
+        replaced={"classify_imagenet": {"num_workers=8": "num_workers=0"}},
+        prepare=prepare_cupl,
+    ),
+    "gda": Method(GDA, gda, "main_few_shots", [GDA], "none stated"),
+    "clap": Method(CLAP, clap, "trainers.adapters", [CLAP, DASSL]),
+    "taskres": Method(TASKRES, taskres, "trainers.taskres", [TASKRES, DASSL]),
     "tip_adapter": Method(TIP, tip_adapter, "main", [TIP], "none stated", ONE_NUMBER),
 }
 RECIPE = (
@@ -865,6 +1012,7 @@ def write_golden(method: str, clones: Path) -> None:
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):
+        released.prepare(Path(folder))
         module = importlib.import_module(released.module)
         if hasattr(module, "load_clip_to_cpu"):
             give_seeded_clip(module.clip, Path(folder))

@@ -23,12 +23,14 @@ from support.user_error import UserError
 from tests.datasets.fake_idx import idx
 from tests.hostile.attempts import Kind, snapshot
 from tests.hostile.mutations import damaged, restructured
+from trainers.descriptions import descriptions_of, read_descriptions
 
 NAMES = [f"{label}_{number}.png" for label in ("cat", "dog") for number in range(4)]
 ENTRIES = [[name, int(name.startswith("dog")), name[:3]] for name in NAMES]
 SPLIT = {"train": ENTRIES[::2], "val": ENTRIES[1::4], "test": ENTRIES[3::4]}
 ROWS = [{"path": name, "label": name[:3], "split": ("train", "val", "test", "train")[int(name[4])]} for name in NAMES]
 ROWS_WITHOUT_SPLIT = [{"path": row["path"], "label": row["label"]} for row in ROWS]
+DESCRIPTIONS = {"cat": ["A cat purrs.", "Whiskers."], "dog": ["A dog barks."]}
 CLASSNAMES = b"cat domestic cat\ndog domestic dog\nn01440764 tench\n"
 
 
@@ -97,6 +99,8 @@ def load(content: tuple[str, bytes], folder: Path) -> None:
         _image_list(folder, "list.csv")
     elif name == "classes.txt":
         parse_lines(path, lambda line: (label_of(line.split()[0]), line.split()[1]), "<class> <name>")
+    elif name == "descriptions.json":
+        descriptions_of(["dog", "cat"], read_descriptions(path), path)
     elif name == "images.gz":
         read_idx(path, 3)
     else:
@@ -119,6 +123,8 @@ LISTS = Kind(
         named("list.jsonl", damaged([as_json_lines(ROWS)])),
         named("list.csv", damaged([as_csv(ROWS), as_csv(ROWS_WITHOUT_SPLIT, ";"), as_csv(ROWS, "\t")])),
         named("classnames.txt", damaged([CLASSNAMES])),
+        named("descriptions.json", restructured([DESCRIPTIONS]).map(as_json)),
+        named("descriptions.json", damaged([as_json(DESCRIPTIONS)])),
         named("classes.txt", damaged([b"1 cat\n2 dog\n"])),
         named("labels.mat", damaged(matlab())),
         named("images.gz", damaged([idx(np.arange(60).reshape(3, 5, 4))])),

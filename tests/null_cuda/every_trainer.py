@@ -19,14 +19,16 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import train
 from comparison import code_version
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from dassl.evaluation import Classification
 from dassl.evaluation.predictions import Predictions
 from tests.null_cuda import counting
-from trainers import checkpoints, linear_probe
+from trainers import checkpoints, gda, linear_probe
 from trainers import trainer as trainer_module
 from trainers.trainer import MethodTrainer
 
@@ -51,6 +53,10 @@ def ignore_values() -> None:
     checkpoints.check_finite = lambda *arguments, **options: None
     arrays = linear_probe._arrays
     linear_probe._arrays = lambda *encoded: (np.ones(encoded[0].shape), arrays(*encoded)[1])
+    gda.discriminant = lambda features, labels, classes: (
+        features.new_zeros(classes, features.shape[1]),
+        torch.zeros(classes),
+    )
     MethodTrainer.backward = counted(MethodTrainer.backward)
     code_version.code_version = lambda: {}  # asks git, in each run
 
@@ -85,6 +91,10 @@ def run(name: str, precision: str | None, data: Path, output: Path) -> dict:
     command += [] if precision else ["--eval-only"]
     command += [*SHORT, *(SHORT_SEARCH if name.startswith("TipAdapter") else ())]
     command += [f"TRAINER.{node}.PREC", precision] if precision else []
+    if getattr(getattr(TRAINER_REGISTRY.get(name), "Method", None), "needs_descriptions", False):
+        names = DATASET_REGISTRY.get(DATASET.capitalize()).names
+        (data / "texts.json").write_text(json.dumps({name: [f"the {name}", f"one {name}"] for name in names}))
+        command += ["DATASET.DESCRIPTIONS", "texts.json"]
     seen.clear()
     passes.clear()
     counting.reset()

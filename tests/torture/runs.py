@@ -35,7 +35,7 @@ class Kind:
     def arguments(self, data: Path, folder: Path) -> list[str]:
         pairs = {"DATASET.NUM_SHOTS": "4", "OPTIM.MAX_EPOCH": "3", "TRAIN.CHECKPOINT_STEPS": "2"}
         pairs["DATALOADER.TRAIN_X.BATCH_SIZE"] = "4"
-        if self.trainer in ("LinearProbe", "TipAdapter"):
+        if self.trainer in ("LinearProbe", "TipAdapter", "GDA"):
             pairs["OPTIM.MAX_EPOCH"] = "1"
         return [
             *("--root", str(data), "--seed", "1", "--trainer", self.trainer, "--output-dir", str(folder)),

@@ -12,7 +12,7 @@ from trainers.trainer import MethodTrainer
 
 PAIRS = {"TipAdapterF": ["OPTIM.MAX_EPOCH", "2"]}
 CACHES = ["TipAdapter", "TipAdapterF"]
-METHODS = ["LinearProbe", *CACHES]
+METHODS = ["LinearProbe", "GDA", *CACHES]
 BASE, NEW = (["DATASET.SUBSAMPLE_CLASSES", half] for half in ("base", "new"))
 
 
@@ -29,7 +29,15 @@ def run(data, root, capsys):
     """
 
     def run(trainer, output, *pairs, tested=None):
-        few = ["TRAINER.TIP_ADAPTER.AUGMENT_EPOCH", "2", "DATASET.NUM_SHOTS", "2", *PAIRS.get(trainer, [])]
+        few = [
+            "TRAINER.TIP_ADAPTER.AUGMENT_EPOCH",
+            "2",
+            "TRAINER.GDA.VIEWS",
+            "2",
+            "DATASET.NUM_SHOTS",
+            "2",
+            *PAIRS.get(trainer, []),
+        ]
         code = train.run(
             [
                 *["--root", str(data), "--seed", "1", "--trainer", trainer, "--output-dir", str(output)],
@@ -64,8 +72,8 @@ def test_two_runs_with_one_seed_are_identical(trainer, run, tmp_path):
     found = results(tmp_path / "one")
     assert found["metrics"] == results(tmp_path / "two")["metrics"]
     assert found["seconds"]["train"] > 0
-    width = tensors(tmp_path / "one", epoch)["weight" if trainer == "LinearProbe" else "keys"].shape[1]
-    learned = {"LinearProbe": 10 * width + 10, "TipAdapter": 0, "TipAdapterF": 20 * width}
+    width = tensors(tmp_path / "one", epoch)["keys" if trainer in CACHES else "weight"].shape[1]
+    learned = {"LinearProbe": 10 * width + 10, "TipAdapter": 0, "TipAdapterF": 20 * width, "GDA": 0}
     assert found["learned_parameters"] == learned[trainer]
     if trainer != "TipAdapterF":  # they see their images once, without steps that could collapse
         assert found["training_accuracy"] is found["zero_shot_training_accuracy"] is None and "warning" not in out
@@ -128,7 +136,16 @@ def test_on_new_classes_tip_adapter_is_zero_shot_clip(trainer, run, tmp_path):
     assert results(tmp_path / "new")["metrics"] == pytest.approx(results(tmp_path / "zero-shot")["metrics"])
 
 
-@pytest.mark.parametrize("trainer", METHODS)
+def test_on_new_classes_gda_is_zero_shot_clip(run, tmp_path):
+    run("GDA", tmp_path / "base", *BASE)
+    code, out, error = run("GDA", tmp_path / "new", *NEW, tested=tmp_path / "base")
+    assert code == 0, error
+    assert "5 of the 5 classes were not trained on: they have zero-shot CLIP's logits" in out
+    run("ZeroshotCLIP", tmp_path / "zero-shot", *NEW, tested="")
+    assert results(tmp_path / "new")["metrics"] == pytest.approx(results(tmp_path / "zero-shot")["metrics"])
+
+
+@pytest.mark.parametrize("trainer", ["LinearProbe", *CACHES])
 def test_without_val_images_what_is_not_searched_is_told(trainer, run, tmp_path, monkeypatch):
     monkeypatch.setattr(MethodTrainer, "val_loader", None, raising=False)
     build = MethodTrainer.build_data_loader
@@ -144,7 +161,7 @@ def test_without_val_images_what_is_not_searched_is_told(trainer, run, tmp_path,
     assert out.count(f"Digits has no val images that are not test images: {kept}") == 1
 
 
-@pytest.mark.parametrize("trainer", ["LinearProbe", "TipAdapter"])
+@pytest.mark.parametrize("trainer", ["LinearProbe", "TipAdapter", "GDA"])
 def test_more_than_one_epoch_is_refused(trainer, run, tmp_path):
     code, _, error = run(trainer, tmp_path, "OPTIM.MAX_EPOCH", "2")
     assert code == 2 and error == f"error: OPTIM.MAX_EPOCH is 2: {trainer} has no epochs, set it to 1\n"
@@ -168,12 +185,22 @@ def test_testing_needs_a_trained_model_of_the_same_method(trainer, run, tmp_path
 
 @pytest.mark.parametrize(
     ("trainer", "precision"),
-    [("LinearProbe", "bf16"), ("TipAdapter", "fp32"), ("TipAdapterF", "bf16"), ("CLIP_Adapter", "bf16")],
+    [
+        ("LinearProbe", "bf16"),
+        ("GDA", "bf16"),
+        ("TipAdapter", "fp32"),
+        ("TipAdapterF", "bf16"),
+        ("CLIP_Adapter", "bf16"),
+    ],
 )
 def test_a_resnet_serves_as_well(trainer, precision, run, tmp_path):
     state = seeded_state_dict("resnet")
     torch.save(state, tmp_path / "resnet.pt")
-    node = "TIP_ADAPTER" if trainer in CACHES else {"LinearProbe": "LINEAR_PROBE"}.get(trainer, "CLIP_ADAPTER")
+    node = (
+        "TIP_ADAPTER"
+        if trainer in CACHES
+        else {"LinearProbe": "LINEAR_PROBE", "GDA": "GDA"}.get(trainer, "CLIP_ADAPTER")
+    )
     pairs = ["MODEL.BACKBONE.PATH", str(tmp_path / "resnet.pt"), "INPUT.SIZE", "(64, 64)"]
     pairs += [f"TRAINER.{node}.PREC", precision, *BASE]
     pairs += ["OPTIM.MAX_EPOCH", "1"]

@@ -31,6 +31,10 @@ def check(trainer, **options):
         *(("MuDPT", f"{part}_LOSS_WEIGHT", math.nan) for part in ("TEXT", "IMAGE", "LOGITS")),
         *(("TipAdapterF", key, -1.0) for key in ("INIT_ALPHA", "INIT_BETA")),
         ("TipAdapterF", "AUGMENT_EPOCH", 0),
+        *(("GDA", *pair) for pair in (("VIEWS", 0), ("ALPHA", -1.0), ("ALPHA", math.inf))),
+        *(("CLAP", *pair) for pair in (("VIEWS", 0), ("CONSTRAINT", "l3"))),
+        *(("TaskRes", *pair) for pair in (("VIEWS", -1), ("RESIDUAL_SCALE", -0.5))),
+        ("CrossModal", "VIEWS", -1),
         *(("TipAdapterF", "SEARCH_SCALE", value) for value in ([7], ["a", "b"], [7.0, 0.1], [math.inf, 3.0])),
         *(("TipAdapterF", "SEARCH_STEP", value) for value in ([200], [], [200, 0], [2.5, 3])),
     ],
@@ -39,7 +43,8 @@ def test_a_number_out_of_its_range_is_told_in_one_line(trainer, key, value):
     node = TRAINER_REGISTRY.get(trainer).Method.Config.node
     with pytest.raises(UserError) as caught:
         check(trainer, **{key: value})
-    assert str(caught.value).startswith(f"TRAINER.{node}.{key} is {value}: ")
+    shown = f'"{value}"' if isinstance(value, str) else value
+    assert str(caught.value).startswith(f"TRAINER.{node}.{key} is {shown}")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,7 @@ def test_a_number_out_of_its_range_is_told_in_one_line(trainer, key, value):
         ("CLIP_Adapter", {"REDUCTION": 1, "RATIO": 0.0}),
         ("CLIP_Adapter", {"RATIO": 1.0}),
         ("KgCoOp", {"W": 0.0}),
+        ("TaskRes", {"VIEWS": 0, "RESIDUAL_SCALE": 0.0}),
         ("TipAdapterF", {"SEARCH_SCALE": [7, 3.0], "SEARCH_STEP": [1, 1], "INIT_BETA": 0.0}),
     ],
 )

@@ -38,7 +38,7 @@ def test_logits_of_one_template(dataset, own, template):
 @pytest.mark.parametrize(("dataset", "count"), [("ImageNet", 7), ("EuroSAT", 8)])
 def test_the_ensemble_is_the_mean_of_its_templates(dataset, count):
     tuned = tuned_clip("ZeroshotCLIP2", NAMES, dataset)
-    templates = tuned.method.templates()
+    templates = tuned.method.plain_templates()
     assert len(templates) == count
     mean = torch.stack([plain_features(tuned.clip, template) for template in templates]).mean(dim=0)
     torch.testing.assert_close(tuned.method.text_features, F.normalize(mean, dim=-1), rtol=1e-4, atol=1e-5)

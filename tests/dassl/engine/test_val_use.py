@@ -27,7 +27,9 @@ def use(only_tests=False, **changes):
     return use_of_val(cfg, only_tests)
 
 
-@pytest.mark.parametrize("trainer", ["CoOp", "MuDPT", "CLIP_Adapter", "ZeroshotCLIP", "WithoutVal", "Unknown", ""])
+@pytest.mark.parametrize(
+    "trainer", ["CoOp", "MuDPT", "CLIP_Adapter", "GDA", "CLAP", "ZeroshotCLIP", "WithoutVal", "Unknown", ""]
+)
 def test_most_trainers_have_no_use_for_val(trainer):
     assert use(TRAINER__NAME=trainer) == ""
 
