@@ -18,6 +18,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from support import standard_streams
@@ -51,6 +52,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     command.add_argument(
         "--metric", metavar="KEY", default="accuracy", help="show this figure of results.json's metrics (accuracy)"
     )
+    command.add_argument(
+        "--columns",
+        nargs="+",
+        metavar="COLUMN",
+        default=[],
+        help='these columns, in this order, as base new H "train s"',
+    )
+    command.add_argument(
+        "--caption",
+        metavar="TEXT",
+        default="",
+        help="of each table: LaTeX floats with caption and label, a line in Markdown",
+    )
     command.set_defaults(run=report)
     return parser.parse_args(argv)
 
@@ -66,7 +80,7 @@ def add_plan_options(command: argparse.ArgumentParser, protocol: str) -> None:
         metavar="DATASET",
         default=[],
         required=not evaluated,
-        help="names in configs/datasets/, or all that are embedded"
+        help="names in configs/datasets/; or the field's eleven, imagenet_variants or fifteen, or embedded (or all)"
         + (" (default: the field's, for the source imagenet)" if evaluated else ""),
     )
     if evaluated:
@@ -271,17 +285,19 @@ def tell_failures(tasks: list) -> int:
 def report(args: argparse.Namespace) -> int:
     from comparison.runs import read_runs
 
-    show(read_runs(Path(args.output)), args, args.metric)
+    show(read_runs(Path(args.output)), args, args.metric, args.columns, args.caption)
     return 0
 
 
-def show(runs: list, args: argparse.Namespace, metric: str = "accuracy") -> None:
+def show(
+    runs: list, args: argparse.Namespace, metric: str = "accuracy", columns: Sequence[str] = (), caption: str = ""
+) -> None:
     """Print the tables of a metric, and write the page and the pictures that were asked for."""
     from comparison.rendering import render
     from comparison.tables import all_tables
 
     tables = all_tables(runs, args.against, metric)
-    print(render(tables, args.format), end="")
+    print(render(tables, args.format, columns, caption), end="")
     lacking = [str(run.folder) for run in runs if run.at_metric(metric).score is None]
     if lacking:
         print(f"notice: {len(lacking)} of {len(runs)} runs have no {metric}: {shorten(lacking)}", file=sys.stderr)

@@ -494,6 +494,11 @@ def check_trains(cfg, eval_only: bool) -> None:
             f"{name} has test images only: train on another dataset, then test on this one with "
             "--eval-only --model-dir (scripts/<method>/xd_train.sh and xd_test.sh do so)"
         )
+    if cfg.DATASET.FEW_SHOT_FILE and known:
+        from datasets.split_dataset import SplitDataset
+
+        if not issubclass(DATASET_REGISTRY.get(name), SplitDataset):
+            raise ConfigError(f"DATASET.FEW_SHOT_FILE: {name} is a dataset of others, which draws its images itself")
 
 
 def check_batch_size(cfg, processes: int) -> None:
@@ -642,6 +647,7 @@ def main(args: argparse.Namespace) -> None:
     config = to_dict(cfg)  # a third party's trainer may change its own
     check_trains(cfg, eval_only=args.eval_only or args.no_train)
 
+    from comparison.uses import uses_of_run
     from dassl.engine import build_trainer
     from dassl.utils import collect_env_info, write_json
     from dassl.utils.distributed import connect, is_main, world_size
@@ -690,6 +696,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(
             {
                 **describe_run(trainer, cfg, spec),
+                "uses": uses_of_run(trainer, spec, model_run),
                 "model": trainer.describe_model() if hasattr(trainer, "describe_model") else None,
                 "config": config,
                 "images_per_class": class_counts(trainer, args.eval_only, model_run),

@@ -23,6 +23,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 import train
+from comparison.dataset_groups import expand_datasets, require_training_images
 from comparison.statistics import harmonic_mean
 from support import standard_streams
 from support.user_error import ConfigError, exit_code
@@ -34,7 +35,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = train.OneLineParser(prog="tune.py", description="Choose a method's settings on validation images.")
     parser.add_argument("trainer")
     parser.add_argument("--config", default="tiny", help="name of a file in configs/trainers/<trainer>/")
-    parser.add_argument("--datasets", nargs="+", required=True)
+    parser.add_argument(
+        "--datasets", nargs="+", required=True, help="names in configs/datasets/, or eleven, embedded and the like"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--root", type=os.path.expanduser, default="data")
@@ -110,6 +113,8 @@ def base_and_new(args: argparse.Namespace, dataset: str, seed: int, point: dict[
 
 def tune(args: argparse.Namespace) -> int:
     points = grid_points(args.grid)
+    args.datasets = expand_datasets(args.datasets, "--datasets")
+    require_training_images(args.datasets, "--datasets")
     header = ["settings", *args.datasets, "base", "new", "H", "s per run"]
     rows = []
     bar = tqdm(total=len(points) * len(args.datasets) * len(args.seeds), unit="run")

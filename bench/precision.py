@@ -61,6 +61,7 @@ CASES = [
     *(Case("CoOp", options={"CLASS_TOKEN_POSITION": place, **RANDOM_CONTEXT}) for place in ("middle", "front")),
     Case("MuDPT", options={"INJECTION": "cross"}),
     Case("MuDPT", options={"INJECTION": "linear", "DIRECTION": "t2v"}),
+    *(Case("MuDPT", options={"RELEASE": release}) for release in ("mudpt", "uumudpt")),
     Case("MuDPT", options={f"{part}_LOSS_WEIGHT": 1.0 for part in ("TEXT", "IMAGE", "LOGITS")}),
 ]
 

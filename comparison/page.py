@@ -28,7 +28,7 @@ from comparison.run_spec import PROTOCOLS, RESULTS
 from comparison.runs import Run
 from comparison.settings import digest
 from comparison.statistics import Measure
-from comparison.tables import Row, Table, Value, cost_cells
+from comparison.tables import Row, Table, Value, cost_cells, uses_cell
 from dassl.evaluation import PREDICTIONS_FILE
 from dassl.utils import atomic_write
 from support.regular_file import regular_only
@@ -296,13 +296,14 @@ def _cell(value: Value, words: bool, best: bool = False) -> str:
 
 
 def _runs_section(runs: Sequence[Run]) -> str:
-    words = ("protocol", "dataset", "settings")
+    words = ("protocol", "dataset", "uses", "settings")
+    columns = [name for name in _run_cells(runs[0]) if name != "uses" or any(run.uses for run in runs)]
     lines = []
     for number, run in enumerate(runs):
-        cells = [_cell(value, name in words) for name, value in _run_cells(run).items()]
+        own = _run_cells(run)
+        cells = [_cell(own[name], name in words) for name in columns]
         method = _element("th", escape(run.method), scope="row", class_="words")
         lines.append(_element("tr", method + "".join(cells), data_run=str(number)))
-    columns = ["method", *_run_cells(runs[0])]
     return f"""\
 <section>
 <h2 id="runs">Runs</h2>
@@ -311,7 +312,7 @@ def _runs_section(runs: Sequence[Run]) -> str:
 <button id="selection" type="button" title="show all runs" hidden></button>
 <span class="quiet"><span id="shown" role="status"></span> runs; a click on one opens settings, log and mistakes</span>
 </p>
-{_grid(columns, words, lines, "run-table")}
+{_grid(["method", *columns], words, lines, "run-table")}
 </section>"""
 
 
@@ -323,6 +324,7 @@ def _run_cells(run: Run) -> dict[str, Value]:
         "seed": run.seed,
         "accuracy": run.accuracy,
         **cost_cells([run]),
+        "uses": uses_cell([run]),
         "settings": digest(run.settings) if run.settings else None,
     }
 

@@ -10,16 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison.dataset_files import check_dataset, embedded_datasets, is_embedded, registered_name
+from comparison.dataset_files import check_dataset, is_embedded, registered_name
+from comparison.dataset_groups import CROSS_DATASETS, expand_datasets, require_training_images
 from comparison.job import Job
 from comparison.methods import Method, find_method, methods_here
 from comparison.run_spec import DOMAIN_SHIFTS, RunSpec, dataset_name, protocol_of_test, shots_of
 from support.user_error import shorten
-
-CROSS_DATASETS = (
-    *("caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"),
-    *("fgvc_aircraft", "sun397", "dtd", "eurosat", "ucf101"),
-)
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class Plan:
         protocol: base2new, few_shot, cross_dataset or domain_generalization.
         trainers: names of trainers or of folders in scripts/, with a config behind a slash where it is not the usual
             one, as "VPT/tiny_shallow"; "all" alone: all.
-        datasets: names of files in configs/datasets; "all" alone: all that come with this repository.
+        datasets: names of files in configs/datasets, and of `dataset_groups.GROUPS`.
         source: what the models of the last two protocols are trained on.
         config: name of a configuration file for all trainers that name none; "": the usual one.
         variant: the folder that keeps settings apart; pairs: KEY VALUE pairs for every run.
@@ -135,12 +131,15 @@ def jobs_of(plan: Plan) -> list[Job]:
     Raises:
         UserError: an unknown trainer, dataset or config, with the nearest name.
     """
-    methods = [find_method(name) for name in expand(plan.trainers, (method.trainer for method in methods_here()))]
-    datasets = expand(plan.datasets, embedded_datasets())
-    for dataset in datasets:
-        check_dataset(dataset, "--datasets")
+    trainers = sorted(method.trainer for method in methods_here()) if list(plan.trainers) == ["all"] else plan.trainers
+    methods = [find_method(name) for name in dict.fromkeys(trainers)]
+    datasets = expand_datasets(plan.datasets, "--datasets")
+    trains = any(method.trains for method, _ in methods)
     if is_transfer(plan.protocol):
         check_dataset(plan.source, "--source")
+        require_training_images([plan.source] if trains else [], "--source")
+    else:
+        require_training_images(datasets if trains else [], "--datasets")
     common = (plan.variant, tuple(plan.pairs), plan.data, Path(plan.output))
     jobs = [
         job for method, config in methods for job in _jobs(plan, Runs(method, config or plan.config, *common), datasets)
@@ -178,8 +177,3 @@ def default_datasets(protocol: str, source: str) -> tuple[str, ...]:
     if protocol == "domain_generalization":
         return DOMAIN_SHIFTS.get(source, ())
     return CROSS_DATASETS if protocol == "cross_dataset" and source == "imagenet" else ()
-
-
-def expand(names: Sequence[str], everything: Iterable[str]) -> list[str]:
-    """The names, each once, or all there are for "all"."""
-    return sorted(everything) if list(names) == ["all"] else list(dict.fromkeys(names))

@@ -42,10 +42,10 @@ def _reason(job: Job, check: Callable[[Job], object]) -> str | None:
 def _dataset_settings(job: Job) -> list[tuple[str, str]]:
     from dassl.config import all_items
 
+    ignored = () if job.configuration.DATASET.FEW_SHOT_FILE else NOT_OF_THE_IMAGES
+    keys = ("DATASET.", "SEED") if job.configuration.DATASET.FEW_SHOT_FILE else ("DATASET.",)
     return [
-        (key, str(value))
-        for key, value in all_items(job.configuration)
-        if key.startswith("DATASET.") and key not in NOT_OF_THE_IMAGES
+        (key, str(value)) for key, value in all_items(job.configuration) if key.startswith(keys) and key not in ignored
     ]
 
 
@@ -54,7 +54,8 @@ def _load_dataset(job: Job) -> None:
 
     cfg = job.configuration.clone()
     cfg.defrost()
-    cfg.DATASET.NUM_SHOTS, cfg.DATASET.SUBSAMPLE_CLASSES = -1, "all"
+    if not cfg.DATASET.FEW_SHOT_FILE:  # which is of these shots, and perhaps of these classes
+        cfg.DATASET.NUM_SHOTS, cfg.DATASET.SUBSAMPLE_CLASSES = -1, "all"
     build_dataset(cfg)
 
 

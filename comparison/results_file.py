@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dassl.utils import read_json
 from support.user_error import ResultsError
+from support.uses import MEANINGS, is_list_of_uses
 
 DEEPEST = 20
 MOST_VALUES = 1_000_000
@@ -65,6 +66,8 @@ def _wrong_entry(results: object) -> str:
     per_class = (results.get("images_per_class") or {}).get("train")
     if per_class is not None and not _is_range(per_class):
         return f"images_per_class.train is {_shown(per_class)}, no two whole numbers"
+    if (uses := results.get("uses")) is not None and not is_list_of_uses(uses):
+        return f"uses is {_shown(uses)}, no list of {', '.join(MEANINGS)}"
     folder = (results.get("tested_model") or {}).get("model_dir") or ""
     if not isinstance(folder, str) or len(folder) > LONGEST_PATH:
         return f"tested_model.model_dir is {_shown(folder)}, no path"

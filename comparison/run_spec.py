@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comparison.dataset_groups import IMAGENET_VARIANTS
 from support.json_file import json_if_readable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ PROTOCOLS = {  # the vocabulary of plans, results.json and tables -> the name in
 }
 CLASSES = ("all", "base", "new")  # DATASET.SUBSAMPLE_CLASSES
 DOMAIN_SHIFTS = {  # source -> the same classes under other conditions
-    "imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
+    "imagenet": IMAGENET_VARIANTS,
     "shapes": ("shapes_blur", "shapes_noise", "shapes_sketch"),
 }
 OWN_IMAGES = ("ImageFolder", "ImageList")  # DATASET.NAME of one's own images

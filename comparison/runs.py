@@ -42,7 +42,7 @@ class Run:
         train_seconds, epoch_seconds, peak_memory_mb: of training, without tests; None for a run that only tested.
         images_per_class: those that its model was trained on, of the smallest and of the largest class.
         knows_new_classes: False where its model serves the classes of its training alone.
-        knows_the_split: whether the rule of its test depends on which classes were trained on.
+        uses: what it draws on beyond the labelled images of its shots, words of `support.uses`.
         settings: what its result depends on; "model" names the model that it tested.
         folder: where its log.txt and results.json are.
 
@@ -61,7 +61,7 @@ class Run:
     peak_memory_mb: float | None = None
     images_per_class: tuple[int, int] | None = None
     knows_new_classes: bool = field(default=True, compare=False, repr=False)
-    knows_the_split: bool = field(default=False, compare=False, repr=False)
+    uses: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
     metric: str = field(default=ACCURACY, compare=False)
     settings: Settings = field(default_factory=dict, compare=False, repr=False)
@@ -173,7 +173,7 @@ def _from_results(folder: Path, results: dict, spec: RunSpec) -> Run:
         peak_memory_mb=results.get("peak_memory_mb") if seconds is not None else None,
         images_per_class=_trained_on(results),
         knows_new_classes=results.get("knows_new_classes") is not False,
-        knows_the_split=bool(results.get("test_rule")),
+        uses=tuple(results.get("uses") or ()),
         settings=result_settings(results),
         metrics={name: float(value) for name, value in results["metrics"].items() if is_figure(value)},
         folder=folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from comparison.run_spec import PROTOCOLS, RunSpec, in_words
 from comparison.runs import Run, by_method, group, is_base_only, seeds_of
 from comparison.statistics import FEWEST_PAIRS, Measure, common, harmonic_mean, mean_of, p_value, paired_scores
 from support.user_error import ConfigError, did_you_mean, shorten
+from support.uses import MEANINGS, in_order
 
 LEGEND = """\
 Accuracy in %: mean ± standard deviation over the seeds (ddof 0, as CoOp's parse_test_res.py); H: harmonic mean of the
@@ -23,12 +25,14 @@ a method that knows only the classes it was trained on."""
 AGAINST_LEGEND = f"""\
 vs: difference to the baseline; p: two-sided Wilcoxon signed-rank test over the pairs of (dataset, seed) that both
 have, none with fewer than {FEWEST_PAIRS} pairs; seeds share a dataset's test images, so that p is rather too low."""
-KNOWS_SPLIT = "knows the split"
-KNOWS_SPLIT_LEGEND = (
-    f"{KNOWS_SPLIT}: classes that were trained on are tested by another rule than others, so its figures use which "
-    "half is tested."
+USES_LEGEND = textwrap.fill(
+    "uses: what a result draws on beyond the labelled images of its shots: "
+    f"{', '.join(f'{word} ({meaning})' for word, meaning in MEANINGS.items())}.",
+    width=118,
 )
-PUBLISHED_LEGEND = "published: base / new / H in the named source."
+PUBLISHED_LEGEND = """\
+published: what the source has for ViT-B/16 and as many shots, base / new / H or accuracy, with H and averages computed
+from its cells (all of it is in comparison/published_base2new.csv and published_few_shot.csv)."""
 
 TITLES = {
     "few-shot": "few-shot: all classes",
@@ -38,10 +42,10 @@ TITLES = {
 SCORES = ("base", "new", "H", ACCURACY, "average")  # columns in which the best value is marked
 HALVES = ("base", "new")
 COST = ("learned", "checkpoint", "train s", "s/epoch", "peak")
-OVERVIEW = ("base", "new", "H", "average", "learned", "train s")  # what an overview has beside its datasets
+OVERVIEW = ("base", "new", "H", "average", "learned", "train s", "uses")  # what an overview has beside its datasets
 COLUMNS = {
     *("protocol", "dataset", "shots", "method", "vs", "p", "published", "source", "s.e.", "s.e. base", "s.e. new"),
-    *("seeds", *SCORES, *COST, *(f"{name} std" for name in SCORES)),
+    *("uses", "seeds", *SCORES, *COST, *(f"{name} std" for name in SCORES)),
 }
 
 
@@ -186,9 +190,12 @@ def all_tables(runs: Sequence[Run], against: str | None = None, metric: str = AC
         baseline.check([run.spec for run in runs])
     tables = []
     for kind, members in members_of_tables(runs).items():
-        tables += base_to_new_tables(members, baseline) if kind == "base-to-new" else accuracy_tables(members, baseline)
+        if kind == "base-to-new":
+            tables += base_to_new_tables(members, baseline)
+        else:
+            tables.append(accuracy_table(kind, members, baseline))
         if kind != "base-to-new" or metric in WITH_H:
-            tables += overviews(members, runs)
+            tables += overviews(kind, members, runs)
     for table in tables if metric != ACCURACY else ():
         table.title += f", {metric}"
     return tables
@@ -236,8 +243,12 @@ def base_to_new_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[T
     return tables
 
 
-def accuracy_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[Table]:
-    """One table of all runs of a protocol: each dataset and number of shots, then the averages."""
+def accuracy_table(kind: str, runs: Sequence[Run], baseline: Baseline | None) -> Table:
+    """The table of all runs of a protocol: each dataset and number of shots, then the averages.
+
+    Args:
+        kind: the protocol's name in titles. Zero-shot runs may be the only ones.
+    """
     rows = []
     for (dataset, shots), members in group(runs, "dataset", "shots").items():
         with_baseline = members + [run for run in runs if run.dataset == dataset and run.shots == 0 != shots]
@@ -245,7 +256,7 @@ def accuracy_tables(runs: Sequence[Run], baseline: Baseline | None) -> list[Tabl
     for (backbone, shots), members, datasets in averaged_groups(runs):
         with_baseline = members + [run for run in runs if run.backbone == backbone and run.shots == 0 != shots]
         rows += average_rows(members, backbone, shots, datasets, baseline, with_baseline)
-    return [Table(runs[0].table, TITLES[runs[0].table], rows)]
+    return Table(kind, TITLES[kind], rows)
 
 
 def averaged_groups(runs: Sequence[Run]) -> Iterable[tuple[tuple[str, int], list[Run], list[str]]]:
@@ -342,12 +353,14 @@ def method_cells(
         cells["H"] = harmonic_mean(cells["base"].mean, cells["new"].mean) if comparable else None
     if baseline:
         cells |= comparison_cells(cells, runs, datasets, baseline, reference)
-    cells |= published_cells(runs, datasets) if len(halves) > 1 and metric == ACCURACY else {}
+    cells |= published_cells(runs, datasets) if metric == ACCURACY else {}
     cells |= errors | (dict.fromkeys(COST) if missing else cost_cells(trained))
-    seeds = seeds_cell(by_half, closed, expected, missing, len(datasets))
-    if runs[0].table != "few-shot" and any(run.knows_the_split for run in runs):
-        seeds = ", ".join(filter(None, (seeds, KNOWS_SPLIT)))
-    return {**cells, "seeds": seeds}
+    return {**cells, "uses": uses_cell(runs), "seeds": seeds_cell(by_half, closed, expected, missing, len(datasets))}
+
+
+def uses_cell(runs: Iterable[Run]) -> str | None:
+    """What any of these runs draws on beyond the labelled images of its shots."""
+    return ", ".join(in_order(word for run in runs for word in run.uses)) or None
 
 
 def _seeds(runs: Iterable[Run]) -> set[int | None]:
@@ -422,10 +435,8 @@ def _mean(value: Measure | float) -> float:
 
 
 def published_cells(runs: Sequence[Run], datasets: Sequence[str]) -> dict[str, Value]:
-    found = published(runs, datasets)
-    if not found:
-        return {"published": None, "source": None}
-    return {"published": f"{found.base:.2f} / {found.new:.2f} / {found.h:.2f}", "source": found.source}
+    """What others measured with the method, and who."""
+    return dict(zip(("published", "source"), published(runs, datasets) or (None, None), strict=True))
 
 
 def seeds_cell(
@@ -461,7 +472,7 @@ def seed_list(seeds: set[int]) -> str:
 # Overviews
 
 
-def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
+def overviews(kind: str, members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
     """For each backbone and number of shots, the scores of all methods on all datasets side by side.
 
     Those of a test on other datasets than the model's own begin with the dataset it was trained on, from ``runs``.
@@ -469,15 +480,15 @@ def overviews(members: Sequence[Run], runs: Sequence[Run]) -> list[Table]:
     tables = []
     for (backbone, shots), own, datasets in averaged_groups(at_every_number_of_shots(members)):
         setting = f"backbone {backbone}, {in_words(shots)}"
-        table, source = own[0].table, source_of(own)
+        source = source_of(own)
         trained_on = [
             run for run in runs if source and (run.table, run.dataset, run.shots) == ("few-shot", source, shots)
         ]
         rows = [overview_row(method, found, datasets, source, trained_on) for method, found in averaged_methods(own)]
-        what = "H" if table == "base-to-new" else own[0].metric
-        title = f"{table}, {what} on every dataset, then the average over them ({setting})"
+        what = "H" if kind == "base-to-new" else own[0].metric
+        title = f"{kind}, {what} on every dataset, then the average over them ({setting})"
         compared = (*(column(dataset) for dataset in datasets), *SCORES)
-        tables.append(Table(f"{table} overview, {setting}", title, rows, compared))
+        tables.append(Table(f"{kind} overview, {setting}", title, rows, compared))
     return tables
 
 

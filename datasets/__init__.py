@@ -12,6 +12,7 @@ __all__ = ["add_config"]
 def add_config(cfg) -> None:
     """Add the configuration keys that only the datasets read, with their defaults, to a yacs `cfg`."""
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # "all", "base" (first half of the classes) or "new" (second half)
+    cfg.DATASET.FEW_SHOT_FILE = ""  # lists the training images, under the dataset's folder or DATASET.ROOT, or absolute
     cfg.DATASET.TEMPLATE = ""  # hand-written prompt, {} for the class name; "" for the dataset's usual one
     cfg.DATASET.ONLY_TESTED = False  # set by --eval-only: whether nothing is trained on
     cfg.DATASET.DIR = ""  # ImageFolder, ImageList: the folder with the images, under DATASET.ROOT or absolute

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from datasets.hub_copies import HUB_COPIES, PAGE
 from support.verified_download import describe
 
 
@@ -94,12 +95,24 @@ class Source:
                 f"{self.note}: put {', '.join(brought)} into {downloads_folder(root, name)}; then {command} checks and "
                 "unpacks what is there"
             )
-        return ways + self.files_to_bring(dataset_dir)
+        return ways + self.files_to_bring(dataset_dir) + copies_to_fetch(name, root, dataset_dir)
 
     def files_to_bring(self, dataset_dir: str) -> list[str]:
         """Return a sentence for each missing file that only a person can get."""
         paths = {os.path.normpath(os.path.join(dataset_dir, path)): where for path, where in self.by_hand.items()}
         return [f"get {path} from {where}" for path, where in paths.items() if not is_there(path)]
+
+
+def copies_to_fetch(name: str, root: str, dataset_dir: str) -> list[str]:
+    """Return how to get the images, where they are missing, from the copies on the Hugging Face Hub."""
+    copy = HUB_COPIES.get(name)
+    images = [path for path in copy.needs if not path.endswith(".json")] if copy else []
+    if all(is_there(os.path.join(dataset_dir, path)) for path in images):
+        return []
+    return [
+        f"or fetch what is missing from {PAGE}, a copy that others keep: python -m datasets.prepare {name} "
+        f"--from huggingface --root {root}"
+    ]
 
 
 def is_there(path: str) -> bool:
@@ -126,7 +139,6 @@ def _drive(identifier: str) -> str:
 
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/data"
 _FASHION = "https://github.com/zalandoresearch/fashion-mnist/raw/b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion"
-_SUN = "https://vision.princeton.edu/projects/2010/SUN"
 # ImageNet's serves the variants, too.
 _CLASSNAMES = {"../imagenet/classnames.txt": _drive("1-61f_ol79pViBFDG_IDlUQSwoLcn2XXF")}
 
@@ -260,7 +272,6 @@ SOURCES = {
                 name="SUN397.tar.gz",
                 digest="sha256:f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec",
                 size=39_077_296_924,
-                url=f"{_SUN}/SUN397.tar.gz",
                 folder="SUN397",
                 to="SUN397",
             ),
@@ -268,11 +279,11 @@ SOURCES = {
                 name="Partitions.zip",
                 digest="sha256:e3311ea5f812d4cc6faef194688343d1111f6cd6f70f2c62f393c2b8d6ba1ec9",
                 size=18_293_705,
-                url=f"{_SUN}/download/Partitions.zip",
                 parts=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
             ),
         ),
         by_hand={"split_zhou_SUN397.json": _drive("1y2RD81BYuiyvebdN-JymPfyWYcd8_MUq")},
+        note="Princeton's links are reported dead (https://github.com/KaiyangZhou/CoOp/issues/90)",
     ),
     "dtd": Source(
         archives=(

@@ -7,6 +7,7 @@ from functools import cached_property
 from dassl.data.datasets import DatasetBase, Datum
 from support.user_error import DataError, UserError
 
+from .few_shot_file import find_file, read_few_shot, require_classes
 from .splits import (
     Split,
     check_split,
@@ -26,8 +27,9 @@ class SplitDataset(DatasetBase):
     """A dataset under `cfg.DATASET.ROOT`; a subclass states what differs.
 
     The steps come in the order of CoOp's dataset files, because the order decides which images are drawn: the split,
-    then few shots of all classes (`DATASET.NUM_SHOTS`, `SEED`), then the base or new classes
-    (`DATASET.SUBSAMPLE_CLASSES`). A dataset that is `only_tested` skips the first, one that is `tested_whole` both.
+    then few shots of all classes (`DATASET.NUM_SHOTS`, `SEED`; or those that `DATASET.FEW_SHOT_FILE` lists), then the
+    base or new classes (`DATASET.SUBSAMPLE_CLASSES`). A dataset that is `only_tested` skips the few shots, one that is
+    `tested_whole` the choice of classes, too.
 
     Attributes of an instance: `dataset_dir`, `image_dir`, `split_path` (absolute paths), `split_hash`, `template`;
     `split_note`, what a person has to know of a split that they did not make.
@@ -52,18 +54,38 @@ class SplitDataset(DatasetBase):
     def __init__(self, cfg):
         self.locate(cfg)
         self.template = checked_template(cfg.DATASET.TEMPLATE) or self.template
-        train, val, test = self.whole_split()
+        whole, val, test = self.whole_split()
+        train, listed_in = whole, ""
         if not self.only_tested:
-            train, val = self.few_shot(train, val, cfg.DATASET.NUM_SHOTS, cfg.SEED)
-        if not self.tested_whole:
-            train, val, test = subsample_classes((train, val, test), cfg.DATASET.SUBSAMPLE_CLASSES)
+            train, val, listed_in = self._few_images(cfg, whole, val, test)
+        if not self.tested_whole:  # the classes are those of all images: a file may list some classes alone
+            whole, train, val, test = subsample_classes((whole, train, val, test), cfg.DATASET.SUBSAMPLE_CLASSES)
         elif cfg.DATASET.SUBSAMPLE_CLASSES != "all":
             print(f"notice: {type(self).__name__} is tested whole, DATASET.SUBSAMPLE_CLASSES is not applied")
+        if listed_in:
+            require_classes(train, whole, listed_in)
         if not cfg.DATASET.ONLY_TESTED:
             report_fewer_images(train, cfg.DATASET.NUM_SHOTS, type(self).__name__)
         if not test:
             raise DataError(f"{type(self).__name__}: the chosen classes have no test images: add some")
         super().__init__(train_x=train, val=val, test=test)
+
+    def _few_images(
+        self, cfg, train: list[Datum], val: list[Datum], test: list[Datum]
+    ) -> tuple[list[Datum], list[Datum], str]:
+        """Return the few-shot train and val lists, and the file that lists them, "" where they are drawn.
+
+        A file that lists no val images leaves them as they are drawn. A run that only tests reads none.
+        """
+        shots, seed, value = cfg.DATASET.NUM_SHOTS, cfg.SEED, cfg.DATASET.FEW_SHOT_FILE
+        drawn, drawn_val = self.few_shot(train, val, shots, seed)
+        if not value or cfg.DATASET.ONLY_TESTED:
+            return drawn, drawn_val, ""
+        root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
+        path = find_file(value, self.dataset_dir, root, shots, seed)
+        listed, listed_val = read_few_shot(path, (train, val, test), self.image_dir, shots)
+        print(f"notice: trained on the {len(listed)} images that {path} lists")
+        return listed, listed_val or drawn_val, path
 
     @classmethod
     def located(cls, cfg) -> "SplitDataset":

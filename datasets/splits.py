@@ -143,6 +143,14 @@ def split_hash(split: Sequence[list[Datum] | None], image_dir: str) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
+def relative_path(path: str, image_dir: str) -> str:
+    """Return the path of an image as a split file has it: relative to `image_dir`, with "/"."""
+    prefix = os.path.join(image_dir, "")
+    # os.path.relpath alone takes seconds for the size of ImageNet.
+    path = path[len(prefix) :] if path.startswith(prefix) else os.path.relpath(path, image_dir)
+    return path.replace(os.sep, "/")
+
+
 def _listed_image(entry: Sequence, image_dir: str) -> Datum:
     path, label, classname = entry
     if not isinstance(classname, str) or not classname.replace("_", " ").strip():
@@ -154,15 +162,8 @@ def _listed_image(entry: Sequence, image_dir: str) -> Datum:
 
 
 def _as_lists(split: Sequence[list[Datum] | None], image_dir: str) -> dict[str, list[list]]:
-    prefix = os.path.join(image_dir, "")
-
-    def relative(path: str) -> str:
-        # os.path.relpath alone takes seconds for the size of ImageNet.
-        path = path[len(prefix) :] if path.startswith(prefix) else os.path.relpath(path, image_dir)
-        return path.replace(os.sep, "/")
-
     return {
-        part: [[relative(item.impath), item.label, item.classname] for item in items or ()]
+        part: [[relative_path(item.impath, image_dir), item.label, item.classname] for item in items or ()]
         for part, items in zip(PARTS, split, strict=True)
     }
 

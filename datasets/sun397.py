@@ -22,7 +22,10 @@ class SUN397(AnnotatedDataset):
     layout = (
         "sun397/SUN397/<letter>/<class>/*.jpg, sun397/{ClassName,Training_01,Testing_01}.txt or split_zhou_SUN397.json"
     )
-    source = "https://vision.princeton.edu/projects/2010/SUN/"
+    source = (
+        "https://vision.princeton.edu/projects/2010/SUN/, whose links are reported dead: python -m datasets.prepare "
+        "sun397 --from huggingface fetches a copy"
+    )
     published = {"classes": 397, "train": 15880, "val": 3970, "test": 19850}
 
     def read_classes(self, path):

@@ -12,4 +12,4 @@ ruff format --check .
 shellcheck .ci/run scripts/*.sh scripts/*/*.sh
 # One process more than there are cores, since some tests wait for SLURM or a deadline.
 # Files are handed out in the order of tests/conftest.py, not those with most tests first.
-exec python -m pytest --numprocesses "$(($(nproc) + 1))" --maxprocesses 8 --dist loadfile --no-loadscope-reorder "$@"
+exec python -m pytest --numprocesses "$(($(env -u OMP_NUM_THREADS nproc) + 1))" --maxprocesses 8 --dist loadfile --no-loadscope-reorder "$@"

@@ -10,6 +10,7 @@ class FileServer(http.server.ThreadingHTTPServer):
     Attributes:
         honours_ranges: whether a part of a file can be asked for.
         tells_size: whether answers say how long they are.
+        stops_at: the byte of a file after which no more is sent, though the connection stays; None: nowhere.
         drops: for the next requests, after how many bytes of the answer the connection breaks.
         errors: statuses that the next requests are answered with.
         redirections: {name: other address}.
@@ -19,10 +20,10 @@ class FileServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), FileHandler)
         self.files, self.redirections = {}, {}
         self.honours_ranges = self.tells_size = True
-        self.drops, self.errors, self.requests = [], [], []
+        self.drops, self.errors, self.requests, self.stops_at = [], [], [], None
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -36,7 +37,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.server_close()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class FileHandler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server, name, wanted = self.server, self.path.strip("/"), self.headers["Range"]
         server.requests.append((name, wanted))
@@ -63,6 +64,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         end = start + self.server.drops.pop(0) if self.server.drops else len(content)
+        if self.server.stops_at is not None:
+            self.wfile.write(content[start : self.server.stops_at])
+            self.wfile.flush()
+            threading.Event().wait(60)  # of a daemon's thread
+            return
         self.wfile.write(content[start:end])
 
     def log_message(self, *args):

@@ -134,20 +134,6 @@ def test_settings_of_the_training_classes_alone_have_base_and_no_h(output, capsy
     assert rows["CoOp tiny/csc"]["seeds"] == "1, base only" and rows["CoOp tiny"]["seeds"] != "1, base only"
 
 
-def test_a_test_rule_that_knows_the_split_is_named(output, capsys):
-    for half in ("train_base", "test_new"):
-        for trainer, rule in (("MMRL", "by the class token alone"), ("CoOp", "")):
-            output.add(f"base2new/{half}/digits/shots_16/{trainer}/tiny/seed1", 90, test_rule=rule)
-    found = {row["method"]: row["seeds"] for row in cells(output, capsys)}
-    assert found == {"CoOp tiny": "1", "MMRL tiny": "1, knows the split"}
-    assert "knows the split: classes that were trained on are tested by another rule" in report(output, capsys=capsys)
-
-
-def test_where_all_classes_are_trained_on_no_rule_knows_a_split(output, capsys):
-    output.add("digits/MMRL/tiny_16shots/seed1", 80, test_rule="by both")
-    assert "knows the split" not in report(output, capsys=capsys)
-
-
 def test_a_sweep_leaves_out_new_classes_where_the_settings_know_none(tmp_path, capsys):
     command = f"base2new --trainers CoOp --datasets digits --seeds 1 --output {tmp_path / 'output'} --dry-run"
     assert benchmark.main([*command.split(), "--set", "TRAINER.COOP.CSC", "True", "TRAINER.COOP.CTX_INIT", ""]) == 0

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -287,6 +288,12 @@ def test_every_config_file_of_the_repository_is_valid(root):
     assert len(files) > len(GOLDEN_CONFIGS["files"])
     for file in files:
         config_file(root, str(file.relative_to(root)))
+
+
+def test_every_configuration_of_a_method_says_whose_settings_it_has(root):
+    for file in sorted((root / "configs/trainers").rglob("*.yaml")):
+        first = file.read_text().partition("\n")[0]
+        assert first.startswith("# ") and re.search("paper|release|chosen|nothing is trained", first), file
 
 
 def test_released_set_up_of_mudpt(root):

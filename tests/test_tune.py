@@ -6,6 +6,7 @@ import re
 import pytest
 
 import tune
+from comparison import dataset_files
 from support.user_error import UserError
 
 
@@ -22,8 +23,9 @@ def test_a_grid_entry_without_values_is_refused():
         tune.grid_points(["OPTIM.LR"])
 
 
-def test_points_are_ranked_by_h_on_validation_images_alone(tmp_path, monkeypatch, capsys):
+def test_points_are_ranked_by_h_on_validation_images_alone(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dataset_files, "ROOT", root)  # is relative to where the tests were started
     data = tmp_path / "data"
     run = ["--datasets", "digits", "--seeds", "1", "--shots", "2", "--root", str(data)]
     assert tune.main(["ZeroshotCLIP", *run]) == 0

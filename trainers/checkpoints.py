@@ -1,8 +1,8 @@
 """What a method learned, from a checkpoint: ours and those of the released codes.
 
 CoOp-family codes save either their learner, with tensors of the class names, or the whole model: CLIP's own tensors
-under ``image_encoder.`` and ``text_encoder.``, prompts inside them as ``VPT`` and ``VPT_shallow``, and the learner's
-under ``prompt_learner.``.
+under ``image_encoder.`` and ``text_encoder.``, what is learned inside them as ``VPT``, ``VPT_shallow`` or
+``visual_ctx``, and the learner's under ``prompt_learner.`` or ``<trainer>_prompt_learner.``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ LEARNED = "prompt_learner"  # the name under which every method is saved, as in 
 # Tensors of the class names or of frozen CLIP in released learners. They belong to a training run, not to a method.
 NOT_LEARNED = re.compile(r"token_(prefix|suffix|midfix)|ZS_image_encoder\..*")
 OF_CLIP = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
+LEARNED_IN_CLIP = ("VPT", "visual_ctx")
+OF_THE_LEARNER = re.compile(r"^(?:\w+_)?prompt_learner\.")
 OF_A_LOOP = ("model.", "net.", "network.")
 SAME_EMBEDDING = 0.01  # of its largest value, as far as float16 rounds a token's embedding
 ROUNDING = 0.05  # of a tensor's largest value: released averages of float16 weights are off by up to a hundredth
@@ -112,10 +114,11 @@ def learned_tensors(
     learned, frozen = {}, clip_model.state_dict()
     for name, tensor in state.items():
         prefix = next((prefix for prefix in OF_CLIP if name.startswith(prefix)), None)
-        if prefix and "VPT" not in name and name not in inside_clip:
+        inside = name in inside_clip or any(part in name for part in LEARNED_IN_CLIP)
+        if prefix and not inside:
             _check_same_clip(tensor, frozen.get(OF_CLIP[prefix] + name.removeprefix(prefix)), name, path)
             continue
-        name = name.removeprefix("prompt_learner.")
+        name = OF_THE_LEARNER.sub("", name)
         if not NOT_LEARNED.fullmatch(name):
             learned[name] = tensor
     return learned

@@ -1,8 +1,10 @@
 """CLIP-Adapter: a bottleneck on frozen CLIP's image feature, mixed with the feature itself.
 
 Gao et al., "CLIP-Adapter: Better Vision-Language Models with Feature Adapters", IJCV 2024 (arXiv 2110.04544).
-Released code: https://github.com/gaopengcuhk/CLIP-Adapter (no licence stated), run with CoOp's settings; as there, only
-the image side has an adapter.
+Released code: github.com/gaopengcuhk/CLIP-Adapter (no licence stated), run with CoOp's settings.
+
+Differs from the release: REDUCTION and RATIO, constants there, are options.
+Differs from the paper: as released, only the image side has an adapter, and RATIO is 0.2 on every dataset.
 """
 
 from __future__ import annotations

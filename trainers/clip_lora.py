@@ -1,10 +1,13 @@
 """CLIP-LoRA: low-rank additions to the attention of both encoders, a hand-written prompt for each class.
 
-Zanella, Ben Ayed, "Low-Rank Few-Shot Adaptation of Vision-Language Models", CVPRW 2024 (arXiv 2405.18541). Released
-code: MaxZanella/CLIP-LoRA, which states no licence. What differs here: the learning rate follows its cosine epoch by
-epoch and to 0 (there step by step, to 1e-6), training ends with an epoch and leaves out its incomplete last batch,
-tokens that all classes share are computed once and so have one dropout mask for all, logits are scaled as the backbone
-says (there by 100), and there is no addition to the output projection. The release computes in what PREC calls amp.
+Zanella, Ben Ayed, "Low-Rank Few-Shot Adaptation of Vision-Language Models", CVPRW 2024 (arXiv 2405.18541).
+Released code: github.com/MaxZanella/CLIP-LoRA (no licence stated).
+
+Differs from the release: the learning rate follows its cosine epoch by epoch and to 0 (there step by step, to 1e-6),
+training ends with an epoch and leaves out its incomplete last batch, tokens that all classes share are computed once
+and so have one dropout mask for all, logits are scaled as the backbone says (there by 100), and there is no addition to
+the output projection. The release computes in what PREC calls amp.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
 """CoCoOp: context vectors shifted per image by a small network on the image feature.
 
 Zhou, Yang, Loy, Liu, "Conditional Prompt Learning for Vision-Language Models", CVPR 2022 (arXiv 2203.05557).
+Released code: github.com/KaiyangZhou/CoOp (MIT).
+
+Differs from the release: in nothing that changes a number.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
 """CoOp: learned context vectors in place of a prompt's words.
 
 Zhou, Yang, Loy, Liu, "Learning to Prompt for Vision-Language Models", IJCV 2022 (arXiv 2109.01134).
+Released code: github.com/KaiyangZhou/CoOp (MIT).
+
+Differs from the release: CSC together with CTX_INIT is refused, where the release drops CSC without a word.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

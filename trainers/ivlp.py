@@ -2,6 +2,9 @@
 
 A baseline of Khattak, Rasheed, Maaz, Khan, Khan, "MaPLe: Multi-modal Prompt Learning", CVPR 2023 (arXiv 2210.03117).
 Released code: github.com/muzairkhattak/multimodal-prompt-learning (MIT).
+
+Differs from the release: vectors without a word are random, and a depth is at most the encoder's.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

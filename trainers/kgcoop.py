@@ -2,6 +2,10 @@
 
 Yao, Zhang, Xu, "Visual-Language Prompt Tuning with Knowledge-guided Context Optimization", CVPR 2023
 (arXiv 2303.13283). Released code: github.com/htyao89/KgCoOp (MIT).
+
+Differs from the release: CTX_INIT holds the words, which there are "a photo of a" wherever CTX_INIT is true; the weight
+of the distance is the option W; what the release saves and never trains or uses (bias_vectors, meta_net) is not here.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Linear probe: multinomial logistic regression on frozen CLIP's image features.
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021 (arXiv 2103.00020);
-the few-shot protocol is that of CoOp (Zhou et al., IJCV 2022, arXiv 2109.01134), whose code stands in lpclip/ of
-https://github.com/KaiyangZhou/CoOp (MIT). As there, features are not normalised, images not augmented, and the inverse
-strength C of the L2 penalty is the one that is best on the val images; without any it is 1, also on ImageNet, whose
-test images lpclip takes for that. lpclip draws few-shot images of its own; here they are those of the other methods.
+the few-shot protocol is that of CoOp (Zhou et al., IJCV 2022, arXiv 2109.01134). Released code, in lpclip/:
+github.com/KaiyangZhou/CoOp (MIT). As there, features are not normalised, images not augmented, and the inverse strength
+C of the L2 penalty is the one that is best on the val images.
+
+Differs from the release: without val images C is 1, also on ImageNet, whose test images lpclip takes for that; the
+few-shot images are those of the other methods, where lpclip draws its own.
+Differs from the paper: as released, training is few-shot, by CoOp's protocol.
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 Khattak, Rasheed, Maaz, Khan, Khan, "MaPLe: Multi-modal Prompt Learning", CVPR 2023 (arXiv 2210.03117).
 Released code: github.com/muzairkhattak/multimodal-prompt-learning (MIT).
+
+Differs from the release: vectors without a word are random, the depth is at most the encoders', and linear maps end in
+the backbone's own width (there 768).
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ class Method(nn.Module):
         released_inside_clip: what the released code learned among CLIP's own tensors, by the names in its checkpoints.
         searches_on_val: whether `end_epoch` or `fit` reads the validation images.
         needs_training: whether it classifies nothing before it is trained.
+        uses: what results draw on beyond the labelled images of the shots, words of `support.uses`. Hand-written
+            templates, which zero-shot CLIP has, too, are not counted.
         class_dims: of each tensor with one slice per class, by name, the dimension that counts classes.
         tests_trained_classes: whether all classes of the task were trained on, in its dataset. A checkpoint that is
             loaded decides it.
@@ -90,6 +92,7 @@ class Method(nn.Module):
     searches_on_val = False
     needs_training = False
     tests_trained_classes = True
+    uses: tuple[str, ...] = ()
 
     def __init__(self, config: Options, task: Task):
         super().__init__()

@@ -1,8 +1,11 @@
 """MMA: bottlenecks beside the upper layers of both encoders, through a projection that text and vision share.
 
 Yang, Zhang, Wang, Xie, "MMA: Multi-Modal Adapter for Vision-Language Models", CVPR 2024. Released code:
-github.com/ZjjConan/VLM-MultiModalAdapter (MIT). What differs here: ADAPTER_START 0, an adapter of the embeddings, is
-not there; what is learned stays float32, also with PREC fp16; layers that an encoder lacks are left out.
+github.com/ZjjConan/VLM-MultiModalAdapter (MIT).
+
+Differs from the release: ADAPTER_START 0, an adapter of the embeddings, is not there; layers that an encoder lacks are
+left out.
+Differs from the paper: in nothing known; as released, gradients of the adapters' weights do not know their scale.
 """
 
 from __future__ import annotations

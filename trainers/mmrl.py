@@ -12,11 +12,14 @@ Vision-Language Models", arXiv 2505.10088; same repository): the projections of 
 adds a low-rank one; the tokens' outputs are projected by CLIP's own projection and a low-rank addition; and a layer's
 tokens are BETA times its own and 1 - BETA times what the layer below made of the tokens.
 
-Classes that were not trained on are told apart by c alone. So the test rule depends on which classes are tested; the
-log and results.json say so. What differs here: logits are scaled as the backbone says (there by 100); the classes of
-the training are known by name and dataset (there by the option TASK and the half that is tested); REG_WEIGHT and
-REP_DIM are those of the configuration (there a table for each dataset goes before it: PUBLISHED_SETTINGS); layers that
-an encoder lacks are left out. For cross-dataset transfer the released MMRL++ has a BETA for each tested dataset.
+Classes that were not trained on are told apart by c alone. So the test rule depends on which classes are tested; log,
+results.json and tables say so.
+
+Differs from the release: logits are scaled as the backbone says (there by 100); the classes of the training are known
+by name and dataset (there by the option TASK and the half that is tested); REG_WEIGHT, REP_DIM and BETA are those of
+the configuration (there a table for each dataset goes before it, here with PUBLISHED_SETTINGS; its BETA for each tested
+dataset of cross-dataset transfer is not here); layers that an encoder lacks are left out.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from clip.model import CLIP
 from clip.prompts import Inserted, Prompts
 from dassl.engine import TRAINER_REGISTRY
 from support.user_error import ConfigError
+from support.uses import SETTINGS, SPLIT
 from trainers.class_prompts import random_context, template_text
 from trainers.frozen_clip import require_vit
 from trainers.method import Outputs, PromptMethod
@@ -151,6 +155,7 @@ class RepresentationLearner(PromptMethod):
             published = PUBLISHED_SETTINGS_PLUS_PLUS if config.PLUS_PLUS else PUBLISHED_SETTINGS
             config = replace(config, **published.get(task.dataset, {}))
         super().__init__(config, task)
+        self.uses = (*[SETTINGS] * config.PUBLISHED_SETTINGS, *[SPLIT] * (config.FUSE == "trained"))
         visual = require_vit(clip_model, config)
         self.layers = layers_with_tokens(config, min(clip_model.transformer.layers, visual.transformer.layers))
         d_t, (d_v, e) = clip_model.ln_final.weight.shape[0], visual.proj.shape

@@ -1,7 +1,14 @@
 """MuDPT: deep prompts in both encoders, fused in both directions by a small transformer.
 
 Miao, Li, Tang, Wang, "MuDPT: Multi-modal Deep-symphysis Prompt Tuning for Large Pre-trained Vision-Language Models",
-ICME 2023 (arXiv 2306.11400), figures 1 and 2.
+ICME 2023 (arXiv 2306.11400), figures 1 and 2. Released code: github.com/Mechrev0/MuDPT (MIT).
+
+Differs from the release: its four trainers do not compute what the paper describes. By default this is the paper's
+method; RELEASE mudpt, umudpt, uumudpt or mpt computes what one of them does, see `trainers.mudpt_released`. Even then
+vectors without a word are random (there EOT and padding, and class names lose tokens), the depth is at most the
+encoders', linear maps to text end in the text's width (there in the embedding's, which is the same on ViT-B/16), and
+mpt has one length and one depth for both encoders and no words for more than 4 vectors.
+Differs from the paper: in nothing known; heads of 64, a feed-forward part four times as wide and QuickGELU are CLIP's.
 
 Notation used for shapes: n prompts per layer, L deep layers, widths d_t (text) and d_v (vision).
 """
@@ -12,13 +19,16 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from clip.class_text import ClassText
 from clip.model import QuickGELU
 from clip.prompts import Prompts
 from dassl.engine import TRAINER_REGISTRY
+from support.user_error import CheckpointError, ConfigError
 from trainers.class_prompts import class_text, context_from_words, context_words, random_context
 from trainers.consistency import consistency_losses, frozen_ensemble
-from trainers.deep_prompts import DeepPrompts, prompt_depth
+from trainers.deep_prompts import DeepPrompts, prompt_depth, worded_context
 from trainers.frozen_clip import require_vit
+from trainers.mudpt_released import FOLDERS, RELEASES, ReleasedFusion, convert_names, release_of
 from trainers.options import AT_LEAST_ONE, NOT_NEGATIVE, OneOf, Options, option, precision
 from trainers.trainer import MethodTrainer
 
@@ -62,11 +72,14 @@ class Injection(nn.Module):
 
 class PromptLearner(DeepPrompts):
     """Learned: ``ctx`` (n, d_t), ``deep_ctx`` (L, n, d_t), ``visual_ctx`` (n, d_v), ``visual_deep_ctx`` (L, n, d_v)
-    and one `Injection` per direction, shared by all deep layers.
+    and one `Injection` per direction, shared by all deep layers; with RELEASE in its place ``fusion``, a
+    `ReleasedFusion`, for "mpt" none.
 
     Raises:
-        ConfigError: the backbone is a ResNet.
+        ConfigError: the backbone is a ResNet, or INJECTION or DIRECTION is set beside RELEASE.
     """
+
+    released_folders = FOLDERS
 
     @dataclass
     class Config(Options, node="MUDPT"):
@@ -75,11 +88,23 @@ class PromptLearner(DeepPrompts):
         DEEP_PROMPT_DEPTH: int = option(9, "layers with prompts, the first included", AT_LEAST_ONE)
         INJECTION: str = option("transformer", "transformer, cross, linear or none", OneOf(INJECTIONS))
         DIRECTION: str = option("both", "both, t2v or v2t", OneOf(DIRECTIONS))
+        RELEASE: str = option(
+            "", "the authors' released trainer: mudpt, umudpt, uumudpt or mpt; empty: the paper", OneOf(("", *RELEASES))
+        )
         PREC: str = precision("fp16")
         # Not in the paper, measured in docs/mudpt_options.md: weights of distances to frozen CLIP.
         TEXT_LOSS_WEIGHT: float = option(0.0, "of the distance to frozen CLIP's text features", NOT_NEGATIVE)
         IMAGE_LOSS_WEIGHT: float = option(0.0, "of the distance to frozen CLIP's image features", NOT_NEGATIVE)
         LOGITS_LOSS_WEIGHT: float = option(0.0, "of the divergence from frozen CLIP's logits", NOT_NEGATIVE)
+
+        def __post_init__(self):
+            super().__post_init__()
+            for name, value in (("INJECTION", self.INJECTION), ("DIRECTION", self.DIRECTION)):
+                if self.RELEASE and value != self.defaults()[name]:
+                    raise ConfigError(
+                        f"{self.key(name)} is {value}, but {self.key('RELEASE')} {self.RELEASE} decides that: "
+                        "set one of the two alone"
+                    )
 
     def __init__(self, config: Config, task, clip_model):
         visual = require_vit(clip_model, config)
@@ -87,18 +112,44 @@ class PromptLearner(DeepPrompts):
         n, depth = config.N_CTX, prompt_depth(config, "DEEP_PROMPT_DEPTH", layers)
         d_t, d_v = clip_model.ln_final.weight.shape[0], visual.ln_pre.weight.shape[0]
 
-        words = context_words(config)
-        ctx = context_from_words(words, n, clip_model) if words else random_context(n, d_t)
-        super().__init__(config, task, clip_model, class_text(task.class_names, n_ctx=n), ctx, depth, n, depth)
-        fused = depth > 1 and config.INJECTION != "none"
+        ctx, text = self._context(config, task, clip_model)
+        has_visual = config.RELEASE != "umudpt"
+        super().__init__(config, task, clip_model, text, ctx, depth, n, depth if has_visual else 0)
+        released, fused = config.RELEASE, depth > 1 and config.INJECTION != "none" and not config.RELEASE
         self.inject_t2v = Injection(config.INJECTION, d_t, d_v) if fused and config.DIRECTION != "v2t" else None
         self.inject_v2t = Injection(config.INJECTION, d_v, d_t) if fused and config.DIRECTION != "t2v" else None
+        self.fusion = ReleasedFusion(released, d_t, d_v) if released not in ("", "mpt") else None
+
+    @staticmethod
+    def _context(config: Config, task, clip_model) -> tuple[nn.Parameter, ClassText]:
+        """Shallow text prompts and layout. In "mpt" words of CTX_INIT beyond N_CTX tokens stay before the name."""
+        if config.RELEASE == "mpt":
+            return worded_context(config, config.N_CTX, task, clip_model)
+        n, words = config.N_CTX, context_words(config)
+        width = clip_model.ln_final.weight.shape[0]
+        ctx = context_from_words(words, n, clip_model) if words else random_context(n, width)
+        return ctx, class_text(task.class_names, n_ctx=n)
 
     def forward(self) -> Prompts:
         text, visual = self.deep_ctx, self.visual_deep_ctx
+        if self.fusion is not None:
+            return self.fusion(Prompts(self.ctx, text, self.visual_ctx, visual))
         to_visual = 0 if self.inject_t2v is None else self.inject_t2v(text, visual)  # (L, n, d_v)
         to_text = 0 if self.inject_v2t is None else self.inject_v2t(visual, text)  # (L, n, d_t)
         return Prompts(self.ctx, text + to_text, self.visual_ctx, visual + to_visual)
+
+    def convert_state_dict(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a checkpoint that RELEASE's trainer wrote, under our names; others keep theirs.
+
+        Raises:
+            CheckpointError: another of the released trainers wrote it.
+        """
+        release = release_of(tensors)
+        if release and release != self.config.RELEASE:
+            raise CheckpointError(
+                f"the authors' trainer {release} wrote it: set {self.config.key('RELEASE')} {release}"
+            )
+        return super().convert_state_dict(convert_names(tensors, release) if release else tensors)
 
     @property
     def consistency_weights(self) -> tuple[float, float, float]:

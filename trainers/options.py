@@ -38,7 +38,8 @@ class OneOf:
         """Raise a ConfigError where ``value`` is none of them; ``key`` names the configuration key."""
         if value not in self.choices:
             hint = did_you_mean(value, self.choices)
-            raise ConfigError(f'{key} is "{value}"{hint}: choose one of {", ".join(self.choices)}')
+            choices = ", ".join(choice or '""' for choice in self.choices)
+            raise ConfigError(f'{key} is "{value}"{hint}: choose one of {choices}')
 
 
 AT_LEAST_ONE = Range(1)

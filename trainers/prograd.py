@@ -2,6 +2,9 @@
 
 Zhu, Niu, Han, Wu, Zhang, "Prompt-aligned Gradient for Prompt Tuning", ICCV 2023 (arXiv 2205.14865). Released code:
 github.com/BeierZhu/Prompt-align (MIT).
+
+Differs from the release: a template with more words than N_CTX is refused.
+Differs from the paper: in nothing known; as released, context vectors before the template's words begin as zeros.
 """
 
 from __future__ import annotations

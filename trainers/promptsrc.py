@@ -2,6 +2,10 @@
 
 Khattak, Wasim, Naseer, Khan, Yang, Khan, "Self-regulating Prompts: Foundational Model Adaptation without Forgetting",
 ICCV 2023 (arXiv 2307.06948). Released code: github.com/muzairkhattak/PromptSRC (MIT).
+
+Differs from the release: there is no second copy of the frozen image encoder, whose features are the same; vectors
+without a word are random.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

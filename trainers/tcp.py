@@ -2,6 +2,10 @@
 
 Yao, Zhang, Xu, "TCP: Textual-based Class-aware Prompt tuning for Visual-Language Model", CVPR 2024 (arXiv 2311.18231).
 Released code: github.com/htyao89/Textual-based_Class-aware_prompt_tuning (MIT).
+
+Differs from the release: the layer and the weight of the distance, constants there, are the options DEPTH and W;
+CTX_INIT holds the words, which there are "a photo of a" wherever it is true.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations

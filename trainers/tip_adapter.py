@@ -1,11 +1,13 @@
 """Tip-Adapter and Tip-Adapter-F: zero-shot CLIP, corrected by a cache of the training images' features.
 
 Zhang et al., "Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification", ECCV 2022 (arXiv 2207.09519,
-before it 2111.03930). Released code: https://github.com/gaopengcuhk/Tip-Adapter (no licence stated). It differs in what
-it chooses by: there Tip-Adapter-F is the epoch that is best on the *test* images, alpha and beta are searched on the
-whole val split, on ImageNet on the test images. Here it is the last epoch, or with TEST.FINAL_MODEL best_val the best
-on the run's val images, which are at most four per class, and they serve for alpha and beta, too; ImageNet has none,
-and alpha and beta keep their initial values.
+before it 2111.03930). Released code: github.com/gaopengcuhk/Tip-Adapter (no licence stated).
+
+Differs from the release: there Tip-Adapter-F is the epoch that is best on the *test* images, alpha and beta are
+searched on the whole val split, on ImageNet on the test images. Here it is the last epoch, or with TEST.FINAL_MODEL
+best_val the best on the run's val images, which are at most four per class, and they serve for alpha and beta, too;
+ImageNet has none, and alpha and beta keep their initial values. An incomplete last batch sits out the epoch.
+Differs from the paper: in nothing known.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from dassl.engine import TRAINER_REGISTRY
 from support.user_error import CheckpointError, ConfigError
+from support.uses import SETTINGS
 from trainers.class_rows import rows_of
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
 from trainers.method import HeadMethod
@@ -86,6 +89,8 @@ class Cache(HeadMethod):
         *largest, alpha = RELEASED.get(task.dataset, RELEASED["ImageNet"])
         self.largest = tuple(config.SEARCH_SCALE or largest)  # beta and alpha
         self.initial_alpha = config.INIT_ALPHA or alpha
+        has_own = RELEASED.get(task.dataset, RELEASED["ImageNet"]) != RELEASED["ImageNet"]
+        self.uses = (SETTINGS,) if has_own and not (config.SEARCH_SCALE and config.INIT_ALPHA) else ()
         self.keys = nn.Parameter(torch.zeros(task.images, weights.shape[1]))
         self.register_buffer("labels", torch.zeros(task.images, dtype=torch.long))
         self.register_buffer("alpha", torch.tensor(float(self.initial_alpha)))

@@ -3,6 +3,9 @@
 Jia et al., "Visual Prompt Tuning", ECCV 2022 (arXiv 2203.12119); for CLIP: Khattak, Rasheed, Maaz, Khan, Khan, "MaPLe:
 Multi-modal Prompt Learning", CVPR 2023 (arXiv 2210.03117). Released code:
 github.com/muzairkhattak/multimodal-prompt-learning (MIT).
+
+Differs from the release: the words before the class name are the option CTX_INIT, and PREC is obeyed.
+Differs from the paper: as released, CLIP's text features classify, not a trained head.
 """
 
 from __future__ import annotations

@@ -1,6 +1,11 @@
 """Zero-shot CLIP: hand-written prompts, nothing learned.
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021 (arXiv 2103.00020).
+Released code of the trainers: github.com/KaiyangZhou/CoOp (MIT).
+
+Differs from the release: in nothing that changes a number.
+Differs from the paper: as released, one template per dataset, or with ZeroshotCLIP2 seven and that; CLIP's own
+ensembles have up to 80.
 """
 
 from __future__ import annotations

@@ -32,7 +32,10 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Description:
-    """What an image shows. ``kind`` is "shape", "glyph", "pattern" or "garment"; ``name`` a key of the matching table."""
+    """What an image shows.
+
+    ``kind`` is "shape", "glyph", "pattern" or "garment"; ``name`` is a key of the table of that kind.
+    """
 
     kind: str
     name: str

@@ -1,7 +1,7 @@
 """Ten garments, drawn as one sees them on the pages of a shop: hung up or from the side, toes to the left.
 
-A garment is a function of a `RandomState` and a `Sheet`: it draws its silhouette in fabric and, over it, seams, openings,
-straps and soles in darker or lighter tones. Every measure of it is drawn at random from a range.
+A garment is a function of a `RandomState` and a `Sheet`: it draws its silhouette in fabric and, over it, seams,
+openings, straps and soles in darker or lighter tones. Every measure is random within a range.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
@@ -66,36 +66,76 @@ def unpack(archive: str, destination: str, label: str, folder: str = "", inner: 
     Raises:
         UserError: the archive is damaged, refused, or without ``folder``, or its content cannot be written.
     """
-    try:
+    with _writable(label, destination):
         if not inner:
-            _unpack(archive, destination, label, folder)
+            _unpack(archive, destination, label, folder, lambda name: _relative(name, folder))
             return
         packed = os.path.join(destination, os.path.basename(inner))
-        _unpack(archive, destination, label, os.path.dirname(inner), only=inner)
+        _unpack(archive, destination, label, inner, lambda name: _parts(inner)[-1:] if path_of(name) == inner else [])
         try:
-            _unpack(packed, destination, f"{label}, {inner}", folder)
+            _unpack(packed, destination, f"{label}, {inner}", folder, lambda name: _relative(name, folder))
         finally:
             os.remove(packed)
-    except OSError as error:
-        where = f" at {printable(os.fspath(error.filename))}" if error.filename else ""
-        raise DataError(
-            f"cannot unpack {label} to {destination} ({error.strerror or error}{where}): free some space, or mend "
-            "permissions"
-        ) from error
 
 
-def _unpack(archive: str, destination: str, label: str, folder: str, only: str = "") -> None:
+def unpack_as(archive: str, destination: str, label: str, targets: Mapping[str, str]) -> None:
+    """Write some files of an archive into the folder ``destination``, which is made, under paths of their own.
+
+    Args:
+        targets: `path_of` a member: its path in ``destination``, of names without "..".
+
+    Raises:
+        UserError: as `unpack`.
+    """
+    with _writable(label, destination):
+        _unpack(archive, destination, label, "", lambda name: _parts(targets.get(path_of(name), "")))
+
+
+def read_file(archive: str, label: str, path: str, most_bytes: int) -> bytes:
+    """Return the content of the file whose `path_of` is ``path``.
+
+    Raises:
+        UserError: the archive is damaged or refused, or the file is missing or larger than ``most_bytes``.
+    """
     with _readable(label):
-        files = check(archive, label, lambda name: _relative(name, folder) and only in ("", "/".join(_parts(name))))
+        sizes = check(archive, label, lambda name: path_of(name) == path)
+        if not sizes or max(sizes.values()) > most_bytes:
+            raise DataError(f"{label} holds no {path} of at most {most_bytes / 1e6:.0f} MB: it is another archive")
+        for member in _members(archive):
+            if member.kind == "file" and path_of(member.name) == path:
+                with member.open() as source:
+                    return source.read(most_bytes)
+    raise AssertionError("unreachable")
+
+
+def list_files(archive: str, label: str) -> list[str]:
+    """Return `path_of` each file of an archive, all of which are looked at first.
+
+    Raises:
+        UserError: the archive is damaged, or refused.
+    """
+    with _readable(label):
+        return [path for name in check(archive, label, lambda name: True) if (path := path_of(name))]
+
+
+def path_of(name: str) -> str:
+    """Return the name of a member without "." and double slashes."""
+    return "/".join(_parts(name))
+
+
+def _unpack(archive: str, destination: str, label: str, what: str, target_of: Callable[[str], list[str]]) -> None:
+    """Write the files for which ``target_of`` gives the parts of a path."""
+    with _readable(label):
+        files = check(archive, label, lambda name: bool(target_of(name)))
         if not files:
-            raise DataError(f'{label} holds no "{only or folder}", nothing was unpacked: it is another archive')
-        require_space(_existing(destination), sum(files.values()), f"unpacking {label}")
+            raise DataError(f'{label} holds no "{what}", nothing was unpacked: it is another archive')
+        require_space(existing_folder(destination), sum(files.values()), f"unpacking {label}")
         os.makedirs(destination, exist_ok=True)
         with progress_bar(total=sum(files.values()), desc=f"unpacking {label}", unit="B", unit_scale=True) as bar:
             for member in _members(archive):
                 if member.name not in files or member.kind != "file":  # a folder may have the name of a file
                     continue
-                target = os.path.join(destination, *_relative(member.name, folder))
+                target = os.path.join(destination, *target_of(member.name))
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 with member.open() as source, open(target, "wb") as file:
                     shutil.copyfileobj(source, file, 1 << 20)
@@ -184,6 +224,18 @@ def _members_of_tar(archive: str) -> Iterator[Member]:
 
 
 @contextmanager
+def _writable(label: str, destination: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f" at {printable(os.fspath(error.filename))}" if error.filename else ""
+        raise DataError(
+            f"cannot unpack {label} to {destination} ({error.strerror or error}{where}): free some space, or mend "
+            "permissions"
+        ) from error
+
+
+@contextmanager
 def _readable(label: str) -> Iterator[None]:
     try:
         yield
@@ -191,7 +243,8 @@ def _readable(label: str) -> Iterator[None]:
         raise DataError(f"{label} is damaged ({error}): get it again") from error
 
 
-def _existing(folder: str) -> str:
+def existing_folder(folder: str) -> str:
+    """Return the folder, or the one above it that is there."""
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     return folder

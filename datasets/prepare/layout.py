@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 
 from datasets.sources import Archive, Source, downloads_folder, in_bytes, is_there
@@ -13,8 +14,18 @@ from .archives import unpack
 FETCHED = ".fetched"  # ends the names of archives that are here to be deleted once they are unpacked
 
 
+Unpack = Callable[[Archive, str, str], None]  # an archive, its file, the folder that it goes to
+
+
 def lay_out(
-    name: str, source: Source, root: str, dataset_dir: str, keep_archives: bool = False, scheme: str = "https"
+    name: str,
+    source: Source,
+    root: str,
+    dataset_dir: str,
+    keep_archives: bool = False,
+    scheme: str = "https",
+    *,
+    unpack_archive: Unpack | None = None,
 ) -> None:
     """Bring all into ``dataset_dir`` that can be fetched, or lies in the downloads folder, and is not there.
 
@@ -26,6 +37,7 @@ def lay_out(
         name: of the data set, for messages and the downloads folder.
         root: the data root; ``dataset_dir``, the data set's folder, is usually in it.
         scheme: see `support.verified_download.fetch`.
+        unpack_archive: writes what an archive gives; by default what the archive itself names.
 
     Raises:
         UserError: an archive cannot be fetched, is not the published one, or is refused; no space; no permission.
@@ -43,7 +55,7 @@ def lay_out(
             _require_space(name, archives, folder, dataset_dir)
             files = [_obtain(name, archive, folder, scheme) for archive in archives]
             if archives:
-                _unpack(name, archives, files, dataset_dir)
+                _unpack(name, archives, files, dataset_dir, unpack_archive or _unpack_as_published)
             for file in files:
                 if file.endswith(FETCHED):
                     os.replace(file, file.removesuffix(FETCHED)) if keep_archives else os.remove(file)
@@ -94,7 +106,7 @@ def _obtain(name: str, archive: Archive, folder: str, scheme: str) -> str:
     return brought + FETCHED
 
 
-def _unpack(name: str, archives: list[Archive], files: list[str], dataset_dir: str) -> None:
+def _unpack(name: str, archives: list[Archive], files: list[str], dataset_dir: str, unpack_archive: Unpack) -> None:
     hidden = f".{name}.unpacking"
     beside, within = os.path.join(os.path.dirname(dataset_dir), hidden), os.path.join(dataset_dir, hidden)
     for leftover in (beside, within):  # of a killed run
@@ -106,7 +118,7 @@ def _unpack(name: str, archives: list[Archive], files: list[str], dataset_dir: s
         for archive, file in zip(archives, files, strict=True):
             if archive.is_packed:
                 print(f"{name}: unpacking {archive.name}", flush=True)
-                unpack(file, os.path.join(staging, archive.to), archive.name, archive.folder, archive.inner)
+                unpack_archive(archive, file, staging)
             else:
                 shutil.copyfile(file, os.path.join(staging, archive.name))
             lacking = [path for path in archive.gives if not is_there(os.path.join(staging, path))]
@@ -119,6 +131,10 @@ def _unpack(name: str, archives: list[Archive], files: list[str], dataset_dir: s
             raise DataError(f"{os.path.join(dataset_dir, in_the_way[0])} is in the way: remove it")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _unpack_as_published(archive: Archive, file: str, staging: str) -> None:
+    unpack(file, os.path.join(staging, archive.to), archive.name, archive.folder, archive.inner)
 
 
 def _move(staging: str, dataset_dir: str, last: set[str]) -> None:

@@ -37,6 +37,7 @@ WRONG = [
     *(("config", [1]), ("environment", "x"), ("tested_model", 3)),
     *(("images_per_class", value) for value in ([4, 4], {"train": 4}, {"train": [4]}, {"train": ["4", 4]})),
     *(("images_per_class", {"train": [-1, 4]}), ("images_per_class", {"train": [4, True]})),
+    *(("uses", value) for value in ("settings", {"settings": 1}, ["cheating"], [3], [["settings"]], 5)),
     *(("tested_model", {"model_dir": 3}), ("tested_model", {"model_dir": "a/" * 9000})),
 ]
 

@@ -3,7 +3,6 @@ import io
 
 import pytest
 
-from comparison.published import DATASETS
 from comparison.rendering import render, size
 from comparison.runs import read_runs
 from comparison.tables import all_tables
@@ -45,6 +44,21 @@ def test_zero_shot_without_seeds_is_a_baseline_at_every_number_of_shots(fake):
     assert found["0"]["vs ZeroshotCLIP"] == ""
 
 
+def test_zero_shot_runs_alone_have_a_table(fake):
+    fake.add_zero_shot("digits", 60)
+    fake.add_zero_shot("letters", 40)
+    assert [(row["dataset"], row["accuracy"]) for row in rows(fake, "few-shot")] == [
+        ("digits", "60.0"),
+        ("letters", "40.0"),
+        ("average of 2, tiny", "50.0"),
+    ]
+    titles = [table.title for table in all_tables(read_runs(fake.folder))]
+    assert titles == [
+        "few-shot: all classes",
+        "few-shot, accuracy on every dataset, then the average over them (backbone tiny, 0 shots)",
+    ]
+
+
 def test_an_unknown_baseline_is_refused_with_the_nearest_and_one_of_several_configs_too(fake):
     fake.add_few_shot("digits", "CoOp/tiny", 4, 1, 60)
     fake.add_few_shot("digits", "CoOp/wide", 4, 1, 60)
@@ -53,33 +67,6 @@ def test_an_unknown_baseline_is_refused_with_the_nearest_and_one_of_several_conf
     with pytest.raises(UserError, match="several configs: name one of CoOp/tiny, CoOp/wide"):
         rows(fake, "few-shot", "CoOp")
     assert rows(fake, "few-shot", "CoOp/wide")[0]["vs CoOp/wide"] == "0.0"
-
-
-def published_runs(fake, datasets, method="CoOp/vit_b16_ctxv1", backbone="ViT-B/16"):
-    for dataset in datasets:
-        fake.add_base_to_new(dataset, method, 1, 80, 60, backbone=backbone)
-
-
-def test_published_figures_stand_beside_the_average_over_the_eleven_data_sets(fake):
-    published_runs(fake, DATASETS)
-    published_runs(fake, DATASETS, "IVLP/vit_b16_c2_ep20_batch4_4+4ctx")
-    published_runs(fake, DATASETS, "IVLP/mine")
-    published_runs(fake, DATASETS, "MuDPT/vit_b16_bz4_ep10_nctx4_depth9")
-    found = {row["method"]: (row["published"], row["source"]) for row in rows(fake, "base-to-new")[-4:]}
-    assert found == {
-        "CoOp vit_b16_ctxv1": ("82.69 / 63.22 / 71.66", "MaPLe README"),
-        "IVLP mine": ("", ""),
-        "IVLP vit_b16_c2_ep20_batch4_4+4ctx": ("84.21 / 71.79 / 77.51", "PromptSRC README"),
-        "MuDPT vit_b16_bz4_ep10_nctx4_depth9": ("", ""),  # its paper's tables are not at hand
-    }
-    assert all(row["published"] == "" for row in rows(fake, "base-to-new")[:-4])
-    assert "published: base / new / H" in render(all_tables(read_runs(fake.folder)), "terminal")
-
-
-@pytest.mark.parametrize("other", [{"datasets": sorted(DATASETS)[1:]}, {"backbone": "ViT-B/32"}])
-def test_figures_of_other_data_sets_or_backbones_are_not_compared(other, fake):
-    published_runs(fake, **{"datasets": DATASETS, **other})
-    assert "published" not in render(all_tables(read_runs(fake.folder)), "markdown")
 
 
 def test_the_best_is_bold_in_markdown_and_latex_also_where_it_is_shared(fake):

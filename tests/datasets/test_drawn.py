@@ -18,6 +18,7 @@ from datasets.drawn.description import (
 from datasets.drawn.description import Deformation as Still
 from datasets.drawn.description import Degradation as Clean
 from datasets.drawn.draw import draw, glyph_atlas
+from datasets.drawn.garments import GARMENTS, NOTHING, garment
 from datasets.drawn.shapes import PATTERNS, SHAPES
 from datasets.lamplight import Lamplight
 from datasets.letters import Letters
@@ -39,13 +40,39 @@ def test_the_atlas_holds_every_glyph_of_every_font():
     assert (glyph_atlas().reshape(FONTS * len(GLYPHS), -1).sum(axis=1) > 10).all()
 
 
-@pytest.mark.parametrize(("kind", "names"), [("shape", SHAPES), ("pattern", PATTERNS), ("glyph", GLYPHS)])
+SUBJECTS = {"shape": SHAPES, "pattern": PATTERNS, "glyph": GLYPHS, "garment": GARMENTS}
+
+
+@pytest.mark.parametrize(("kind", "names"), SUBJECTS.items())
 def test_every_subject_differs_from_every_other(kind, names):
     pictures = np.stack([picture(kind, name).astype(float) for name in names])
     assert pictures.shape[1:] == (32, 32, 3)
     for i, one in enumerate(pictures):
         others = np.delete(pictures, i, axis=0)
         assert np.abs(others - one).mean(axis=(1, 2, 3)).min() > 4, list(names)[i]
+
+
+@pytest.mark.parametrize("name", GARMENTS)
+def test_a_garment_fills_its_sheet_differently_with_every_seed(name):
+    sheets = np.stack([garment(RandomState(seed), name) for seed in range(40)]) != NOTHING
+    covered = sheets.mean(axis=(1, 2))
+    assert 0.05 < covered.min() and covered.max() < 0.9
+    assert len({sheet.tobytes() for sheet in sheets}) == 40
+    for sheet in sheets:  # as large as the sheet, one way or the other
+        assert max(np.ptp(places) for places in np.nonzero(sheet)) > 0.6 * len(sheet)
+
+
+@pytest.mark.parametrize("name", ["sandal", "sneaker", "ankle boot"])
+def test_toes_are_on_the_left(name):
+    mean = np.mean([garment(RandomState(seed), name) != NOTHING for seed in range(40)], axis=0)
+    height = mean.sum(axis=0)  # of each column
+    assert height[: len(height) // 4].sum() < 0.7 * height[-len(height) // 4 :].sum()
+
+
+def test_clothes_hang_upright_and_are_about_symmetric():
+    for name in ("t-shirt", "trouser", "pullover", "dress", "coat", "shirt", "bag"):
+        mean = np.mean([garment(RandomState(seed), name) != NOTHING for seed in range(40)], axis=0)
+        assert np.abs(mean - mean[:, ::-1]).mean() < 0.03, name
 
 
 def test_a_circle_is_round_and_centred():

@@ -376,7 +376,14 @@ def uneven_batch(person):
 cases(
     Person.sweep,
     {
-        '--datasets: unknown "<name>"<did you mean>; known: <names>': ("", "base2new --datasets digitss"),
+        '--datasets: unknown "<name>"<did you mean>; known: <names>; several at once: <names>': (
+            "",
+            "base2new --datasets digitss",
+        ),
+        "--datasets: <names> can only be tested on, there are no training images: leave out, as eleven does, or test an ImageNet model there by benchmark.py domain_generalization": (
+            "",
+            "base2new --datasets fifteen",
+        ),
         "--datasets: name the data sets to test a model of <source> on": ("", "cross_dataset --source shapes"),
         "--set needs pairs of KEY and VALUE, not <n> words": ("--set OPTIM.LR",),
         "--slurm takes KEY=VALUE, as account=mine, not <words>": ("--launcher slurm --slurm account",),
@@ -400,6 +407,18 @@ def ambiguous_baseline(person):
     for config in ("tiny", "vit_b16"):
         runs.add_few_shot("digits", f"CoOp/{config}", 4, 1, 60.0)
     person.benchmark("report output --against CoOp")
+
+
+@case('--columns: no table has a column "<name>"<did you mean>; there are <names>')
+def column_that_no_table_has(person):
+    FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0)
+    person.benchmark("report output --columns acuracy")
+
+
+@case("--caption is for --format latex or markdown, not <format>: choose one of them")
+def caption_on_a_terminal(person):
+    FakeRuns(person.output).add_few_shot("digits", "CoOp/tiny", 4, 1, 60.0)
+    person.benchmark("report output --caption Ours")
 
 
 @case('no run has --metric "<key>"<did you mean>; there are <keys>')

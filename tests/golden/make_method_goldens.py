@@ -1,4 +1,4 @@
-"""Write <method>.json: what released codes of thirteen methods compute on the small CLIP of tests/seeded_weights.py.
+"""Write <method>.json: what released codes of fourteen methods compute on the small CLIP of tests/seeded_weights.py.
 
     python tests/golden/make_method_goldens.py --clones <folder> [method ...]
 
@@ -39,6 +39,7 @@ MAPLE, PROMPTSRC = "muzairkhattak+multimodal-prompt-learning", "muzairkhattak+Pr
 KGCOOP, TCP = "htyao89+KgCoOp", "htyao89+Textual-based_Class-aware_prompt_tuning"
 PROGRAD, COOP, DASSL = "BeierZhu+Prompt-align", "KaiyangZhou+CoOp", "KaiyangZhou+Dassl.pytorch"
 MMA, MMRL = "ZjjConan+VLM-MultiModalAdapter", "yunncheng+MMRL"
+MUDPT = "Mechrev0+MuDPT"
 ADAPTER, TIP, LORA = "gaopengcuhk+CLIP-Adapter", "gaopengcuhk+Tip-Adapter", "MaxZanella+CLIP-LoRA"
 
 
@@ -151,7 +152,8 @@ def rounded(value: Any) -> Any:
 
 def std_of(name: str) -> float:
     """Prompts as all these codes draw them; weights large enough to be seen in the logits."""
-    if any(part in name for part in ("ctx", "VPT", "compound_prompts_text")):
+    is_of_a_map = re.search(r"visual_ctx_(?!deep_prompts)", name)  # as MuDPT names them
+    if any(part in name for part in ("ctx", "VPT", "compound_prompts_text", "deep_prompts")) and not is_of_a_map:
         return 0.02
     return 0.05 if name.endswith("bias") else 0.2 if "lora_" in name else 0.3
 
@@ -174,7 +176,8 @@ def fill(parameters: Iterable[tuple[str, torch.Tensor]], seed: int, kept: tuple[
 def shown(tensor: torch.Tensor, count: int = SHOWN_VALUES) -> dict:
     """Norm of a tensor and its flattened values at `count` places, from the first to the last."""
     flat = tensor.detach().flatten()
-    indices = sorted({int(place) for place in torch.linspace(0, len(flat) - 1, count, dtype=torch.float64)})
+    places = torch.linspace(0, len(flat) - 1, count, dtype=torch.float64) if len(flat) else ()
+    indices = sorted({int(place) for place in places})
     return {"norm": flat.norm().item(), "indices": indices, "values": flat[indices].tolist()}
 
 
@@ -193,6 +196,7 @@ def checkpoint_of(trainer: Any) -> dict:
     shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
     frozen = ("image_encoder.", "text_encoder.", "prompt_learner.ZS_image_encoder.", "clip_model.")
     learned = {name for name, _ in learned_of(model)}
+    learned |= {key for key in shapes if "VPT" in key or "visual_ctx" in key}
     of_clip = [key for key in shapes if key.startswith(frozen) and key not in learned]
     of_copy = [key for key in of_clip if "ZS_" in key]  # PromptSRC keeps the frozen image encoder a second time
     examples = [key for key in of_clip if key not in of_copy][:3] + of_copy[:1]
@@ -303,6 +307,45 @@ def ivlp(module: ModuleType) -> dict:
         cases.append(case)
         checkpoint = checkpoint or checkpoint_of(trainer)
     return {"cases": cases, "checkpoint_of_first_case": checkpoint}
+
+
+def mudpt(module: ModuleType) -> dict:
+    """All four trainers. They are told of a file of CLIP's weights, because without one they do not start."""
+    cases, checkpoints = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.pt"
+        torch.save(seeded.seeded_state_dict("vit"), path)
+        for seed, trainer, depth, length, words, keep in (
+            (2100, "MuDPT", 3, 4, WORDS, True),
+            (2120, "MuDPT", 3, 2, WORDS, False),
+            (2140, "MuDPT", 1, 3, "", False),
+            (2160, "UMuDPT", 3, 4, WORDS, True),
+            (2200, "UMuDPT", 2, 2, WORDS, False),
+            (2240, "UMuDPT", 1, 3, "", False),
+            (2280, "UUMuDPT", 3, 4, WORDS, True),
+            (2340, "UUMuDPT", 2, 2, WORDS, False),
+            (2400, "UUMuDPT", 3, 3, "", False),
+            (2460, "MPT", 3, 4, WORDS, True),
+            (2480, "MPT", 2, 2, WORDS, False),
+            (2500, "MPT", 1, 3, "", False),
+        ):
+            settings = {"N_CTX": length, "CTX_INIT": words, "DEEP_PROMPT_DEPTH": depth}
+            if trainer == "MPT":
+                keys = {"DEEP_TEXT_N_CTX": length, "DEEP_VISUAL_N_CTX": length, "TEXT_CTX_INIT": words}
+                keys |= {"TEXT_PROMPT_DEPTH": depth, "VISUAL_PROMPT_DEPTH": depth}
+            else:
+                keys = settings
+            node = {f"TRAINER.{trainer.upper()}.{key}": value for key, value in {**keys, "PREC": "fp32"}.items()}
+            node |= {"TRAINER.NAME": trainer, "MODEL.BACKBONE.PATH": str(path)}
+            of_trainer = importlib.import_module(f"trainers.{trainer.lower()}")
+            built = build_trainer(of_trainer, trainer, "OxfordPets", node)
+            contexts = [name for name, _ in learned_of(built.model) if name.endswith("prompt_learner.ctx")]
+            kept = (*contexts, "text_prompt_learner.visual_ctx") if keep else ()
+            learned = fill(learned_of(built.model), seed, kept)
+            release = trainer.lower()
+            cases.append({"RELEASE": release, **settings, "dataset": "OxfordPets", "learned": learned, **answer(built)})
+            checkpoints.setdefault(release, checkpoint_of(built))
+    return {"cases": cases, "checkpoints_of_first_cases": checkpoints}
 
 
 def vpt(module: ModuleType) -> dict:
@@ -758,6 +801,21 @@ METHODS = {
     "maple": Method(MAPLE, maple, "trainers.maple", [MAPLE, DASSL], replaced={"trainers.maple": SIZES}),
     "ivlp": Method(MAPLE, ivlp, "trainers.independentVL", [MAPLE, DASSL]),
     "kgcoop": Method(KGCOOP, kgcoop, "trainers.kgcoop", [f"{KGCOOP}/KgCoOp", f"{KGCOOP}/Dassl.ProGrad.pytorch"]),
+    "mudpt": Method(
+        MUDPT,
+        mudpt,
+        "trainers.mudpt",
+        [MUDPT, DASSL],
+        replaced={
+            "clip.clip": {"torch.load(opened_file,": "torch.load(model_path,"},  # read to its end a line before
+            "clip.model": {
+                f"self.visual_ctx_{name} = nn.Linear(in_features=width, out_features=output_dim)": (
+                    f"self.visual_ctx_{name} = nn.Linear(in_features=width, out_features={seeded.TEXT_WIDTH})"
+                )
+                for name in ("deep_projections", "text_proj")
+            },
+        },
+    ),
     "vpt": Method(MAPLE, vpt, "trainers.vpt", [MAPLE, DASSL]),
     "promptsrc": Method(PROMPTSRC, promptsrc, "trainers.promptsrc", [PROMPTSRC, DASSL]),
     "prograd": Method(

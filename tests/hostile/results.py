@@ -33,6 +33,7 @@ RESULTS = {
     "peak_memory_mb": 812.5,
     "seconds": {"train": 10.0, "test": 1.0, "total": 15.0},
     "environment": VERSIONS,
+    "uses": ["settings"],
     "predictions": "predictions.csv",
     "tested_model": {"model_dir": "output/base2new/train_base/digits/shots_16/CoOp/tiny/seed1", "epoch": 5},
     "config": {**CONFIG, "INPUT": {"SIZE": "(32, 32)"}, "MODEL": {"BACKBONE": {"PATH": "/weights/a.pt"}}},

@@ -4,14 +4,18 @@ import hashlib
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 import clip
 from clip.model import architecture
 from clip.weights import TINY, load_clip, load_state_dict
+from datasets import fashion
 from datasets.drawn.description import FONTS, HELD_OUT_FONTS, RandomState, held_out
+from datasets.fashion_images import CLASSES as CLASSES_OF_FASHION
 from pretraining import captions
-from pretraining.tiny_clip import Captioned, attribute_loss, contrastive_loss, new_model
+from pretraining.tiny_clip import Captioned, attribute_loss, contrastive_loss, new_model, normalise
 
 
 def test_the_shipped_checkpoint_is_small_complete_and_the_one_its_note_describes():
@@ -36,6 +40,20 @@ def test_it_is_a_real_clip_that_tells_colours_and_shapes():
         for images, tokens, _, _ in rows:
             logits, _ = model(images, tokens)
             assert (logits.argmax(dim=1) == torch.arange(64)).float().mean() > 0.5  # chance: 1/64
+
+
+def test_it_names_photographs_of_clothes_though_it_saw_only_drawings():
+    model = load_clip("tiny").float()
+    with np.load(fashion.STORED, allow_pickle=False) as stored:
+        chosen = stored["parts"] == "val"
+        pixels, labels = stored["images"][chosen], torch.from_numpy(stored["labels"][chosen]).long()
+    images = F.interpolate(torch.from_numpy(pixels)[:, None].float(), size=32, mode="bicubic").clamp(0, 255)
+    with torch.no_grad():
+        images = normalise(images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
+        logits, _ = model(images, clip.tokenize([f"a photo of a {name}." for name in CLASSES_OF_FASHION]))
+    correct = (logits.argmax(dim=1) == labels).float()
+    assert 0.45 < correct.mean() < 0.75
+    assert min(correct[labels == label].mean() for label in range(10)) > 0.1  # chance
 
 
 def test_batches_depend_on_seed_and_step_alone():

@@ -9,7 +9,16 @@ import clip
 import train
 from clip.weights import load_clip
 from support.user_error import UserError
-from tests.golden_cases import assert_close, golden, images_and_labels, load, seeded, tuned_clip
+from tests.golden_cases import (
+    assert_close,
+    golden,
+    images_and_labels,
+    load,
+    released_names,
+    save,
+    seeded,
+    tuned_clip,
+)
 from tests.seeded_weights import seeded_state_dict
 from tests.small_data import few_digits
 from trainers.checkpoints import learned_tensors
@@ -21,17 +30,6 @@ RELEASED = {
     "MaPLe": ("maple", -1, "MultiModalPromptLearner"),
 }
 OTHER_CLASSES = 9
-
-
-def released_names(state):
-    """CLIP's tensors under the names that the released models give them; token embeddings are not among them."""
-    names = {}
-    for name, tensor in state.items():
-        if name.startswith("visual."):
-            names["image_encoder." + name.removeprefix("visual.")] = tensor
-        elif name.startswith(("transformer.", "positional_embedding", "ln_final", "text_projection")):
-            names["text_encoder." + name] = tensor
-    return names | {"logit_scale": state["logit_scale"]}
 
 
 def case_of(trainer):
@@ -61,12 +59,6 @@ def released_state(trainer):
     }
     assert len(buffers) == (0 if trainer == "VPT" else 2)
     return {**of_clip, **learned, **buffers}
-
-
-def save(state, folder, epoch=5):
-    folder.mkdir(parents=True)
-    checkpoint = {"state_dict": state, "epoch": epoch, "optimizer": None, "scheduler": None, "val_result": None}
-    torch.save(checkpoint, folder / f"model.pth.tar-{epoch}")
 
 
 def build(trainer):
