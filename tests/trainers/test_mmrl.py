@@ -204,6 +204,8 @@ def test_settings_of_a_dataset_are_used_on_request_alone():
     pets = build(GOLDEN["cases"][0], REG_WEIGHT=1.0, PUBLISHED_SETTINGS=True).method
     assert (pets.config.REG_WEIGHT, pets.config.REP_DIM) == (0.2, 16)
     plus_plus = build(PLUS_PLUS["cases"][0], PUBLISHED_SETTINGS=True).method
+    assert plus_plus.uses == ("settings", "split") and build(GOLDEN["cases"][0]).method.uses == ("split",)
+    assert build(GOLDEN["cases"][0], FUSE="never").method.uses == ()
     assert (plus_plus.config.REG_WEIGHT, plus_plus.config.BETA, plus_plus.config.REP_DIM) == (0.01, 0.7, 16)
 
 
