@@ -155,7 +155,7 @@ class RepresentationLearner(PromptMethod):
             published = PUBLISHED_SETTINGS_PLUS_PLUS if config.PLUS_PLUS else PUBLISHED_SETTINGS
             config = replace(config, **published.get(task.dataset, {}))
         super().__init__(config, task)
-        self.uses = (SPLIT,) * (config.FUSE == "trained") + (SETTINGS,) * config.PUBLISHED_SETTINGS
+        self.uses = (SETTINGS,) * config.PUBLISHED_SETTINGS + (SPLIT,) * (config.FUSE == "trained")
         visual = require_vit(clip_model, config)
         self.layers = layers_with_tokens(config, min(clip_model.transformer.layers, visual.transformer.layers))
         d_t, (d_v, e) = clip_model.ln_final.weight.shape[0], visual.proj.shape
