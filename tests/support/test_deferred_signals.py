@@ -7,6 +7,15 @@ import pytest
 from support.deferred_signals import deferred_signals
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of SIGINT, which a process started in the background lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_handler_is_called_when_the_block_has_ended():
     done = []
     with pytest.raises(KeyboardInterrupt), deferred_signals():
