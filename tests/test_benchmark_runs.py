@@ -17,6 +17,7 @@ import benchmark
 from comparison.methods import methods_here
 from comparison.run_spec import RunSpec
 from comparison.workers import Workers
+from dassl.config.merge import read_yaml
 from tests.small_data import draw_few, few_digits
 
 
@@ -275,8 +276,11 @@ def test_a_result_of_other_settings_is_refused_with_the_keys(bench, tmp_path):
     assert bench(trainers="CoOp", seeds="1").returncode == 0
     file = tmp_path / "output/base2new/train_base/digits/shots_16/CoOp/tiny/seed1/results.json"
     results = json.loads(file.read_text())
-    file.write_text(json.dumps({**results, "config": {"OPTIM": {"MAX_EPOCH": 7, "LR": 0.01}, "OUTPUT_DIR": "there"}}))
-    assert_refused(bench(trainers="CoOp", seeds="1"), str(file), "OPTIM.MAX_EPOCH 7, 50", "--variant")
+    optim = read_yaml("configs/trainers/CoOp/tiny.yaml")["OPTIM"]
+    there = {"OPTIM": {"MAX_EPOCH": 7, "LR": optim["LR"]}, "OUTPUT_DIR": "there"}
+    file.write_text(json.dumps({**results, "config": there}))
+    changed = f"OPTIM.MAX_EPOCH 7, {optim['MAX_EPOCH']}"
+    assert_refused(bench(trainers="CoOp", seeds="1"), str(file), changed, "--variant")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"metrics": null}'])

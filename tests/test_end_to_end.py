@@ -21,6 +21,7 @@ import benchmark
 import train
 from clip.model import VisionTransformer
 from clip.weights import TINY
+from dassl.config.merge import read_yaml
 from dassl.engine import TrainerX
 from datasets import splits
 from tests.small_data import draw_few, few_digits
@@ -434,8 +435,9 @@ def test_a_sweep_of_a_method_that_counts_iterations_ends_in_a_report(data, tmp_p
     folders = [output / dataset / "CLIP_LoRA/tiny_2shots/seed1" for dataset in ("digits", "shapes")]
     for folder, batches, epochs in zip(folders, (2, 6), (3, 1), strict=True):  # 6 steps
         found, log = results(folder), (folder / "log.txt").read_text()
-        assert found["epochs"] == epochs and found["config"]["OPTIM"]["MAX_EPOCH"] == 10
-        told = f"TRAINER.CLIP_LORA and 2 shots ask for {epochs} epochs of {batches} steps instead of OPTIM.MAX_EPOCH 10"
+        configured = read_yaml("configs/trainers/CLIP_LoRA/tiny.yaml")["OPTIM"]["MAX_EPOCH"]
+        assert found["epochs"] == epochs and found["config"]["OPTIM"]["MAX_EPOCH"] == configured
+        told = f"2 shots ask for {epochs} epochs of {batches} steps instead of OPTIM.MAX_EPOCH {configured}"
         assert told in log
         rates = [float(rate) for rate in re.findall(r"lr (\S+) eta", log)]
         assert rates[-2] == pytest.approx(0.005 * (1 + math.cos(math.pi * (epochs - 1) / epochs)) / 2, rel=1e-3)

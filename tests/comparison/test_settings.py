@@ -18,7 +18,7 @@ def test_settings_are_the_same_in_memory_in_a_results_file_and_in_a_log(root):
     in_memory = settings_of(cfg)
     assert settings_of(json.loads(json.dumps(train.to_dict(cfg)))) == in_memory
     assert settings_of(yaml.safe_load(str(cfg))) == in_memory
-    assert in_memory["OPTIM.MAX_EPOCH"] == "50" and in_memory["INPUT.RRCROP_SCALE"] == "[0.7, 1.0]"
+    assert in_memory["OPTIM.MAX_EPOCH"] == str(cfg.OPTIM.MAX_EPOCH) and in_memory["INPUT.RRCROP_SCALE"] == "[0.7, 1.0]"
 
 
 def test_where_and_how_a_run_is_computed_does_not_count(root):

@@ -118,6 +118,7 @@ def test_taskres_authors_logits_loss_gradients_and_checkpoint(case, tmp_path):
 
 @pytest.mark.parametrize("trainer", ["CLAP", "TaskRes", "CrossModal"])
 def test_classes_that_were_not_trained_on_are_zero_shot(trainer, capsys):
+    torch.manual_seed(0)
     names = CLAP["class_names"]
     trained = tuned_clip(trainer, names).method
     (learned,) = trained.parameters()
@@ -128,7 +129,7 @@ def test_classes_that_were_not_trained_on_are_zero_shot(trainer, capsys):
     assert capsys.readouterr().out == "1 of the 3 classes were not trained on: they have zero-shot CLIP's logits\n"
     features = torch.randn(5, 32)
     with torch.no_grad():
-        torch.testing.assert_close(method(features)[:, 1:], trained(features)[:, [4, 1]])
+        torch.testing.assert_close(method(features)[:, 1:], trained(features)[:, [4, 1]], rtol=1e-4, atol=1e-4)
         assert torch.equal(method(features)[:, 0], fresh(features)[:, 0])
 
 
