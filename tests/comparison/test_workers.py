@@ -170,6 +170,7 @@ from pathlib import Path
 first = Path({str(tmp_path)!r}, "first")
 if not first.exists():
     first.touch()
+    time.sleep(2)  # until the server has told of its start: else a process of its own is started
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
 sys.exit(2)
