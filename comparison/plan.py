@@ -131,18 +131,15 @@ def jobs_of(plan: Plan) -> list[Job]:
     Raises:
         UserError: an unknown trainer, dataset or config, with the nearest name.
     """
-    able = [method for method in methods_here() if not method.needs or method.needs in plan.pairs[::2]]
-    if list(plan.trainers) == ["all"] and (others := [method for method in methods_here() if method not in able]):
-        print("without " + ", ".join(f"{method.trainer}, which needs {method.needs}" for method in others))
-    trainers = sorted(method.trainer for method in able) if list(plan.trainers) == ["all"] else plan.trainers
+    trainers = all_trainers(plan.pairs) if list(plan.trainers) == ["all"] else plan.trainers
     methods = [find_method(name) for name in dict.fromkeys(trainers)]
     datasets = expand_datasets(plan.datasets, "--datasets")
-    trains = any(method.trains for method, _ in methods)
+    trained_on, flag = datasets, "--datasets"
     if is_transfer(plan.protocol):
         check_dataset(plan.source, "--source")
-        require_training_images([plan.source] if trains else [], "--source")
-    else:
-        require_training_images(datasets if trains else [], "--datasets")
+        trained_on, flag = [plan.source], "--source"
+    if any(method.trains for method, _ in methods):
+        require_training_images(trained_on, flag)
     common = (plan.variant, tuple(plan.pairs), plan.data, Path(plan.output))
     jobs = [
         job for method, config in methods for job in _jobs(plan, Runs(method, config or plan.config, *common), datasets)
@@ -152,6 +149,15 @@ def jobs_of(plan: Plan) -> list[Job]:
         which = shorten(sorted({job.spec.method for job in in_vain}))
         print(f"no test on new classes: with these settings {which} knows only the classes it was trained on")
     return [job for job in jobs if job not in in_vain]
+
+
+def all_trainers(pairs: Sequence[str]) -> list[str]:
+    """The trainers of all methods but those that need a key which ``pairs`` do not give, which a printed line names."""
+    methods = methods_here()
+    unable = [method for method in methods if method.needs and method.needs not in pairs[::2]]
+    if unable:
+        print("without " + ", ".join(f"{method.trainer}, which needs {method.needs}" for method in unable))
+    return sorted(method.trainer for method in methods if method not in unable)
 
 
 def _jobs(plan: Plan, runs: Runs, datasets: Sequence[str]) -> Iterable[Job]:

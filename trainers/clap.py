@@ -15,19 +15,18 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.options import OneOf, Options, option, precision
-from trainers.prototypes import PrototypeMethod, views_option
+from trainers.prototypes import LearnedPrototypes, views_option
 from trainers.trainer import MethodTrainer
 
 
-class ConstrainedProbe(PrototypeMethod):
-    """Learned: ``prototypes`` (C, e).
+class ConstrainedProbe(LearnedPrototypes):
+    """The loss is cross-entropy plus the mean over the classes of lambda_c |prototype_c - text feature_c|^2.
 
-    The loss is cross-entropy plus the mean over the classes of lambda_c |prototype_c - text feature_c|^2; lambda_c is
-    zero-shot CLIP's mean probability of class c on the training images of that class, in all their views.
+    lambda_c is zero-shot CLIP's mean probability of class c on the training images of that class, in all their views.
     """
 
     @dataclass
@@ -38,12 +37,7 @@ class ConstrainedProbe(PrototypeMethod):
 
     def __init__(self, config: Config, task, clip_model):
         super().__init__(config, task, clip_model)
-        self.class_dims = {"prototypes": 0}
-        self.prototypes = nn.Parameter(self.base.clone())
         self.register_buffer("multipliers", self.base.new_ones(len(self.base)), persistent=False)
-
-    def prototypes_now(self) -> Tensor:
-        return self.prototypes
 
     @torch.no_grad()
     def see_views(self, features: Tensor, labels: Tensor) -> None:

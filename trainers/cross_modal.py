@@ -16,29 +16,20 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.options import Options, precision
-from trainers.prototypes import PrototypeMethod, views_option
+from trainers.prototypes import LearnedPrototypes, views_option
 from trainers.trainer import MethodTrainer
 
 
-class CrossModalProbe(PrototypeMethod):
-    """Learned: ``prototypes`` (C, e)."""
+class CrossModalProbe(LearnedPrototypes):
+    """The loss is the mean of the cross-entropies of images and of texts."""
 
     @dataclass
     class Config(Options, node="CROSS_MODAL"):
         PREC: str = precision("fp16")
         VIEWS: int = views_option()
-
-    def __init__(self, config: Config, task, clip_model):
-        super().__init__(config, task, clip_model)
-        self.class_dims = {"prototypes": 0}
-        self.prototypes = nn.Parameter(self.base.clone())
-
-    def prototypes_now(self) -> Tensor:
-        return self.prototypes
 
     def losses(self, outputs, labels):
         classes, templates = self.text_features.shape[:2]

@@ -8,7 +8,7 @@ trainers/adapters.py.
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clip.model import CLIP
 from trainers.imagenet_templates import IMAGENET_TEMPLATES_SELECT
@@ -63,3 +63,15 @@ class PrototypeMethod(HeadMethod):
     def convert_state_dict(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """A checkpoint of the released codes without the text features that they save beside what is learned."""
         return {name: tensor for name, tensor in tensors.items() if name != "base_text_features"}
+
+
+class LearnedPrototypes(PrototypeMethod):
+    """Learned: ``prototypes`` (C, e)."""
+
+    def __init__(self, config: Options, task: Task, clip_model: CLIP):
+        super().__init__(config, task, clip_model)
+        self.class_dims = {"prototypes": 0}
+        self.prototypes = nn.Parameter(self.base.clone())
+
+    def prototypes_now(self) -> Tensor:
+        return self.prototypes

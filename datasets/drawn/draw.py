@@ -87,9 +87,7 @@ def _coverage(rng: RandomState, what: Description, shape: Deformation, x: np.nda
     if what.kind == "shape":
         return SHAPES[what.name](x, y).astype(np.float64)
     if what.kind == "glyph":
-        bitmap = glyph_atlas()[what.font, GLYPHS.index(what.name)]
-        rows_and_columns = [(t + 1) / 2 * len(bitmap) - 0.5 for t in (y, x)]
-        coverage = ndimage.map_coordinates(bitmap, rows_and_columns, order=1)
+        coverage = _sample(glyph_atlas()[what.font, GLYPHS.index(what.name)], x, y)
         threshold = 0.5 + rng.uniform(-1, 1) * shape.weight
         return np.clip(2.5 * (coverage - threshold) + 0.5, 0, 1)
     periods = rng.uniform(1.6, 2.6)
@@ -99,12 +97,17 @@ def _coverage(rng: RandomState, what: Description, shape: Deformation, x: np.nda
     return PATTERNS[what.name](x, y)
 
 
+def _sample(bitmap: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values of a square bitmap, which fills [-1, 1], at x and y."""
+    rows_and_columns = [(t + 1) / 2 * len(bitmap) - 0.5 for t in (y, x)]
+    return ndimage.map_coordinates(bitmap, rows_and_columns, order=1)
+
+
 def _garment(rng: RandomState, what: Description, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A garment with its fabric's print, shaded as a body that light falls on, (samples, samples, 3)."""
     tones = garment(rng, what.name)
-    rows_and_columns = [(t + 1) / 2 * len(tones) - 0.5 for t in (y, x)]
-    cover = ndimage.map_coordinates((tones != NOTHING).astype(np.float32), rows_and_columns, order=1)
-    tone = ndimage.map_coordinates(tones, rows_and_columns, order=1) / (FABRIC * np.maximum(cover, 1e-3))
+    cover = _sample((tones != NOTHING).astype(np.float32), x, y)
+    tone = _sample(tones, x, y) / (FABRIC * np.maximum(cover, 1e-3))
     if what.texture != "plain":
         turned = _turn(x, y, rng.uniform(0, np.pi) if rng.uniform() < 0.3 else 0.0)
         cells = PATTERNS[what.texture](*(t * rng.uniform(1.2, 3.5) + rng.uniform(0, 5) for t in turned))

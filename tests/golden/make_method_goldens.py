@@ -200,7 +200,7 @@ def checkpoint_of(trainer: Any) -> dict:
     shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
     frozen = ("image_encoder.", "text_encoder.", "prompt_learner.ZS_image_encoder.", "clip_model.")
     learned = {name for name, _ in learned_of(model)}
-    of_clip = [key for key in shapes if key.startswith(frozen) and key not in learned and "visual_ctx" not in key]
+    of_clip = [key for key in shapes if key.startswith(frozen) and key not in learned]
     of_copy = [key for key in of_clip if "ZS_" in key]  # PromptSRC keeps the frozen image encoder a second time
     examples = [key for key in of_clip if key not in of_copy][:3] + of_copy[:1]
     return {
