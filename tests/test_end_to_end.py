@@ -108,7 +108,7 @@ def test_a_run_on_base_classes_repeats_to_the_bit_learns_every_tensor_and_is_tes
 
 
 def test_log_and_results_say_by_which_rule_trained_and_other_classes_are_tested(run, tmp_path):
-    """Also where the classes are the same but the data set is another one, as in domain generalization."""
+    """Also where the classes are the same but the dataset is another one, as in domain generalization."""
     test = ("--model-dir", tmp_path / "trained", "--eval-only")
     first = "These classes were trained on: MMRL tests by the logits of class token and representation tokens"
     other = "Classes here were not trained on: MMRL tests by the class token alone"
@@ -421,6 +421,23 @@ def test_without_augmentation_an_untouched_image_encoder_encodes_each_training_i
     assert kept.keys() == not_kept.keys()
     for name, tensor in kept.items():
         torch.testing.assert_close(tensor, not_kept[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_sweep_of_a_method_whose_test_knows_the_split_says_so_in_its_report(data, tmp_path, capsys):
+    code = benchmark.main(
+        [
+            *["base2new", "--output", str(tmp_path), "--data", str(data), "--trainers", "MMRL", "ZeroshotCLIP"],
+            *["--datasets", "digits", "--shots", "1", "--seeds", "1", "--jobs", "1", "--set", "OPTIM.MAX_EPOCH", "1"],
+        ]
+    )
+    assert code == 0, capsys.readouterr()
+    assert {tuple(json.loads(file.read_text())["uses"]) for file in tmp_path.rglob("MMRL/**/results.json")} == {
+        ("split",)
+    }
+    capsys.readouterr()
+    assert benchmark.main(["report", str(tmp_path), "--format", "csv"]) == 0
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert {(row["method"], row["uses"]) for row in rows} == {("MMRL tiny", "split"), ("ZeroshotCLIP tiny", "")}
 
 
 def test_a_sweep_of_a_method_that_counts_iterations_ends_in_a_report(data, tmp_path, capsys):
