@@ -49,7 +49,7 @@ class SplitDataset(DatasetBase):
     split_note = ""
     saves_split = True  # whether a split that is made here is kept for the next run
     published: dict[str, int] = {}  # numbers of "classes", "train", "val" and "test" images, where they are known
-    in_coops_paper = True  # whether these are those of CoOp's paper, as for the fifteen data sets of the field
+    in_coops_paper = True  # whether these are those of CoOp's paper, as for the fifteen datasets of the field
 
     def __init__(self, cfg):
         self.locate(cfg)

@@ -36,7 +36,7 @@ class Inspection:
         state: FOUND, MISSING (no images), INCOMPLETE (fewer classes or images than published), UNUSABLE, or NOT_MADE
             (written on first use).
         counts: number of "classes" and of "train", "val" and "test" images, those that there are.
-        published: the same as published; empty if it is no published data set.
+        published: the same as published; empty if it is no published dataset.
         split: "split_zhou" (CoOp's split file), "made here" or "none" (needs none).
         split_hash: see splits.split_hash; "" if there is no split.
         looked_at: number of images that were decoded; unreadable: those that could not be.

@@ -71,7 +71,7 @@ def prepare(name: str, root: str, keep_archives: bool = False, scheme: str = "ht
 
 
 def prepare_copy(name: str, root: str, archive: Archive | None, keep_archives: bool = False) -> bool:
-    """Lay out a data set from its archive on the Hub, None where all is there; otherwise as `prepare`."""
+    """Lay out a dataset from its archive on the Hub, None where all is there; otherwise as `prepare`."""
     name, cfg = resolve(name, root)
     dataset = located(cfg)
     if archive is None:
@@ -90,7 +90,7 @@ def prepare_copy(name: str, root: str, archive: Archive | None, keep_archives: b
 
 
 def report(name: str, cfg) -> bool:
-    """Print what is there of a data set; return whether all its images can be read."""
+    """Print what is there of a dataset; return whether all its images can be read."""
     found = inspect(name, cfg)
     print(render([found]), flush=True)
     return not found.unreadable
@@ -116,7 +116,7 @@ def prepare_all(args: argparse.Namespace) -> int:
 
 
 def prepare_copies(names: list[str], args: argparse.Namespace) -> int:
-    """Lay out data sets from the Hub, after all that is to be fetched was listed and has room."""
+    """Lay out datasets from the Hub, after all that is to be fetched was listed and has room."""
 
     def is_missing(name: str) -> bool:
         dataset = located(resolve(name, args.root)[1])

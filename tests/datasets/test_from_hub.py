@@ -49,7 +49,7 @@ def point_to(endpoint, monkeypatch):
 
 @pytest.fixture
 def original(tmp_path):
-    """Make the folder of a data set as it should be, with a split file where CoOp has one; returns its data root."""
+    """Make the folder of a dataset as it should be, with a split file where CoOp has one; returns its data root."""
 
     def original(name):
         root = tmp_path / "original"
@@ -65,7 +65,7 @@ def original(tmp_path):
 
 
 def files_of(name, root):
-    """{path in the data set's folder: content}"""
+    """{path in the dataset's folder: content}"""
     return tree(root / dataset_dir(name))
 
 

@@ -11,7 +11,7 @@ from tests.errors.person import Person
 
 @DATASET_REGISTRY.register()
 class DrawsItself(DatasetBase):
-    """A third party's data set, which knows no file of few-shot images."""
+    """A third party's dataset, which knows no file of few-shot images."""
 
 
 def listed(person: Person, name: str, *change: object) -> None:

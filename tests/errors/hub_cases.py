@@ -25,7 +25,7 @@ def point_to(person: Person, endpoint: str) -> None:
 
 
 def prepared(person: Person, name: str, members: dict[str, str], words: str = "", has_hash: bool = True) -> None:
-    """Prepare a data set whose archive on the Hub has these members."""
+    """Prepare a dataset whose archive on the Hub has these members."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for path, content in members.items():
